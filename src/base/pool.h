@@ -1,0 +1,25 @@
+/*
+ * A fixed set of threads and a bounded queue of jobs. A full queue refuses at once (RESULT_EXHAUSTED), so
+ * that overload becomes a 503 and not memory. Jobs are intrusive: the caller owns the struct pool_job and
+ * keeps it until run() is called; nothing is allocated on submit.
+ */
+#ifndef VINVEIL_BASE_POOL_H
+#define VINVEIL_BASE_POOL_H
+
+#include "base/result.h"
+
+#include <stddef.h>
+
+struct pool;
+
+struct pool_job {
+	void (*run)(struct pool_job *job);
+	struct pool_job *next;
+};
+
+MUST_USE enum result pool_open(size_t thread_count, size_t queue_max, const char *thread_name, struct pool **ret_pool);
+MUST_USE enum result pool_submit(struct pool *pool, struct pool_job *job);
+/* Finishes what is queued, joins the threads, frees; NULL is allowed. */
+void pool_close(struct pool *pool);
+
+#endif

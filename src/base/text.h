@@ -1,0 +1,37 @@
+/*
+ * Small codecs for text: hex, base64 (RFC 4648 sections 4 and 5), RFC 3339 times, UTF-8.
+ * No locale, no allocation; all are pure.
+ */
+#ifndef VINVEIL_BASE_TEXT_H
+#define VINVEIL_BASE_TEXT_H
+
+#include "base/buf.h"
+#include "base/result.h"
+#include "base/span.h"
+
+/* Writes 2 * bytes.size lower-case digits and a NUL. */
+void hex_format(struct span bytes, char *ret_text);
+/* Exactly 2 * size digits; upper case only when accept_upper. RESULT_INVALID otherwise. */
+MUST_USE enum result hex_parse(struct span text, bool accept_upper, uint8_t *ret_bytes, size_t size);
+
+/* Standard alphabet with padding. */
+MUST_USE enum result base64_append(struct buf *buf, struct span bytes);
+/* Strict: padding required, no white space, no stray bits; at most size_max bytes out. */
+MUST_USE enum result base64_parse(struct span text, uint8_t *ret_bytes, size_t size_max, size_t *ret_size);
+
+#define RFC3339_TEXT_SIZE 25 /* "2026-01-02T03:04:05.678Z" and a NUL */
+
+void rfc3339_format(int64_t at_ms, char ret_text[static RFC3339_TEXT_SIZE]);
+/* Accepts a fraction of up to 9 digits and any offset; years 1970 to 9999. */
+MUST_USE enum result rfc3339_parse(struct span text, int64_t *ret_at_ms);
+
+/* Well-formed UTF-8 (RFC 3629) without NUL. */
+bool utf8_is_valid(struct span text);
+
+/* Printable ASCII 0x21..0x7e, or with spaces 0x20..0x7e. */
+bool text_is_printable(struct span text, bool spaces_allowed);
+
+/* Decimal, no sign, no leading zero but "0" itself, at most max. */
+MUST_USE enum result text_parse_u64(struct span text, uint64_t max, uint64_t *ret_value);
+
+#endif
