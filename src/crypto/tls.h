@@ -1,0 +1,62 @@
+/*
+ * TLS for servers (OpenSSL): TLS 1.3 (RFC 8446), 1.2 only when asked for; one server certificate; client
+ * certificates requested and verified against one root, but not demanded: a connection without one is
+ * told so by the application (401), a bad one (unverifiable, expired) gets a TLS alert.
+ *
+ * Configuration: no session tickets across roots (session id context set), resumption re-checked by the
+ * application through tls_peer.not_after_ms and the fingerprint; no renegotiation; no compression; no auto chain;
+ * released buffers when idle. ALPN: "http/1.1".
+ *
+ * A struct tls_server is read-only after opening and shared by threads; a struct tls_connection belongs to
+ * one thread.
+ */
+#ifndef VINVEIL_CRYPTO_TLS_H
+#define VINVEIL_CRYPTO_TLS_H
+
+#include "base/result.h"
+#include "base/span.h"
+#include "crypto/digest.h"
+
+#include <sys/types.h>
+
+/* What the application may know of a verified client certificate. */
+struct tls_peer {
+	uint8_t fingerprint[SHA256_SIZE]; /* of the DER certificate */
+	int64_t not_before_ms, not_after_ms;
+	char common_name[65]; /* empty when it has none or it is longer */
+};
+
+struct tls_server;
+struct tls_connection;
+
+struct tls_server_config {
+	const char *certificate_path; /* PEM chain, leaf first */
+	const char *key_path;         /* PEM, private (checked) */
+	const char *client_root_path; /* PEM; NULL: client certificates are not asked for */
+	bool allow_tls12;
+};
+
+MUST_USE enum result tls_server_open(const struct tls_server_config *config, struct tls_server **ret_server,
+				     struct note *note);
+void tls_server_close(struct tls_server *server);
+
+/* The descriptor stays the caller's. RESULT_MEMORY. */
+MUST_USE enum result tls_connection_open(struct tls_server *server, int descriptor, struct tls_connection **ret_connection);
+void tls_connection_close(struct tls_connection *connection);
+
+enum tls_progress { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
+
+/* One step of the handshake. On TLS_FAILED an alert has been written where the protocol has one. */
+enum tls_progress tls_handshake(struct tls_connection *connection);
+/* NULL until the handshake is done, or when the client sent no certificate. Lives as long as the connection. */
+const struct tls_peer *tls_connection_peer(const struct tls_connection *connection);
+
+/* TLS_DONE with *ret_size > 0; the others leave it 0. */
+enum tls_progress tls_read(struct tls_connection *connection, void *ret_bytes, size_t size_max, size_t *ret_size);
+enum tls_progress tls_write(struct tls_connection *connection, struct span bytes, size_t *ret_size);
+/* Bytes already decrypted and waiting. */
+bool tls_has_pending(const struct tls_connection *connection);
+/* Sends close_notify, best effort. */
+void tls_shutdown(struct tls_connection *connection);
+
+#endif
