@@ -1,0 +1,227 @@
+/*
+ * Port: the vehicle registry, the one source of truth. Reads block and are thread-safe (a connection per
+ * thread inside). A change is one value, struct change_set: conditional writes that are committed whole and
+ * durably or not at all, together with the audit leaf that tells of them (the outbox). Uniqueness is decided here and
+ * only here: Reference ID; (tenant, VIN index generation, VIN index); (tenant, device ID) over vehicles; (tenant,
+ * certified key).
+ *
+ * Reads of records with variable parts take an arena; what they return lives there. Every read of tenant data takes
+ * the tenant: another tenant's row is RESULT_ABSENT.
+ */
+#ifndef VINVEIL_VEHICLE_PORTS_REGISTRY_H
+#define VINVEIL_VEHICLE_PORTS_REGISTRY_H
+
+#include "base/arena.h"
+#include "vehicle/access.h"
+#include "vehicle/ports/audit_log.h"
+#include "vehicle/ports/key_service.h"
+
+/* ---- records that are the registry's alone --------------------------------------------------------- */
+
+enum reveal_status { REVEAL_PENDING = 1, REVEAL_APPROVED = 2, REVEAL_OPENED = 3 };
+
+struct reveal_request {
+	struct uuid id;
+	struct tenant_id tenant;
+	struct uuid reference_id;
+	char purpose[PURPOSE_LENGTH_MAX + 1];
+	char reason[1025];
+	char ticket[129];
+	char requested_by[CLIENT_ID_LENGTH_MAX + 1];
+	char approved_by[CLIENT_ID_LENGTH_MAX + 1];
+	enum reveal_status status;
+	int64_t created_at_ms, expires_at_ms;
+};
+
+/* An answer kept for an Idempotency-Key. Holds no private key and no VIN. */
+struct idempotency_record {
+	char client_id[CLIENT_ID_LENGTH_MAX + 1];
+	char route[64];
+	char key[129];
+	uint8_t fingerprint[SHA256_SIZE];
+	int status;	  /* 0: still running */
+	const char *body; /* the answer's JSON, NULL while running or when it must be made anew */
+	bool has_serial;  /* the certificate whose key was returned with it */
+	struct serial serial;
+	struct uuid reference_id; /* with has_serial */
+	int64_t created_at_ms;
+};
+
+/* ---- changes ---------------------------------------------------------------------------------------- */
+
+/* Which condition of a change set did not hold. */
+enum registry_conflict {
+	REGISTRY_CONFLICT_NONE,
+	REGISTRY_CONFLICT_REFERENCE_ID,
+	REGISTRY_CONFLICT_VIN_INDEX,
+	REGISTRY_CONFLICT_DEVICE_ID,
+	REGISTRY_CONFLICT_VERSION,
+	REGISTRY_CONFLICT_CERTIFIED_KEY, /* same key, other vehicle or device */
+	REGISTRY_CONFLICT_CLIENT,	 /* client ID or fingerprint */
+	REGISTRY_CONFLICT_TENANT,
+	REGISTRY_CONFLICT_REVEAL, /* its status has moved */
+	REGISTRY_CONFLICT_IDEMPOTENCY,
+	REGISTRY_CONFLICT_GENERATION, /* the vehicle is not at the generation expected */
+};
+
+enum registry_write_kind {
+	REGISTRY_INSERT_VEHICLE,     /* vehicle */
+	REGISTRY_UPDATE_VEHICLE,     /* vehicle: its row must be at version - 1 */
+	REGISTRY_INSERT_INDEXES,     /* vin.reference_id + vin.indexes: one row a generation */
+	REGISTRY_RESEAL,	     /* reseal: new blob and new index beside the old one, when the stored blob equals
+					expected_sealed; version unchanged */
+	REGISTRY_APPEND_HISTORY,     /* history.reference_id + history.entry */
+	REGISTRY_INSERT_CERTIFICATE, /* certificate; remembers its key for its device */
+	REGISTRY_REVOKE_CERTIFICATE, /* revoke: no-op when revoked already */
+	REGISTRY_PUT_DEVICE,	     /* device: insert; a known one with an equal key (or none) is left as it is: see
+					*ret_device */
+	REGISTRY_INSERT_TENANT,	     /* tenant */
+	REGISTRY_INSERT_CLIENT,	     /* client */
+	REGISTRY_UPDATE_CLIENT,	     /* client: state, fingerprints, limits, scopes, purposes by ID */
+	REGISTRY_INSERT_REVEAL,	     /* reveal */
+	REGISTRY_UPDATE_REVEAL,	     /* reveal: its row must have status - 1 */
+	REGISTRY_INSERT_IDEMPOTENCY, /* idempotency: conflict when the key is there and younger than 24 h */
+	REGISTRY_UPDATE_IDEMPOTENCY, /* idempotency: status and body of a running one */
+	REGISTRY_DELETE_IDEMPOTENCY, /* idempotency: a running one that came to nothing */
+	REGISTRY_ADD_LEAF,	     /* leaf: the outbox */
+};
+
+enum device_put { DEVICE_ADDED, DEVICE_KNOWN, DEVICE_OTHER_KEY };
+
+struct registry_write {
+	enum registry_write_kind kind;
+	union {
+		const struct vehicle *vehicle;
+		struct {
+			const struct uuid *reference_id;
+			const struct tenant_id *tenant;
+			const struct vin_index_set *indexes;
+		} vin;
+		struct {
+			const struct tenant_id *tenant;
+			const struct uuid *reference_id;
+			const struct sealed_vin *expected_sealed, *sealed;
+			const struct vin_index *index;
+		} reseal;
+		struct {
+			const struct uuid *reference_id;
+			const struct history_entry *entry;
+		} history;
+		const struct certificate_record *certificate;
+		struct {
+			const struct serial *serial;
+			enum revocation_reason reason;
+			int64_t at_ms;
+		} revoke;
+		struct {
+			const struct device_manifest_entry *entry;
+			enum device_put *ret_device;
+		} device;
+		const struct tenant *tenant;
+		const struct client *client;
+		const struct reveal_request *reveal;
+		const struct idempotency_record *idempotency;
+		const struct audit_leaf *leaf;
+	};
+};
+
+#define CHANGE_SET_WRITES_MAX 1024
+
+/* The writes are borrowed until commit returns. */
+struct change_set {
+	const struct registry_write *writes;
+	size_t count;
+	uint64_t log_size; /* the audit log's size before the leaf is appended: where recovery looks from */
+};
+
+struct outbox_leaf {
+	struct uuid leaf_id;
+	struct span json;
+	uint64_t log_size;
+};
+
+struct vehicle_page {
+	struct vehicle *vehicles;
+	size_t count;
+	uint64_t next_cursor; /* 0: no more */
+};
+
+struct registry_counts {
+	uint64_t vehicles, outbox;
+};
+
+struct registry;
+struct registry_ops {
+	/* Blocks until durable. RESULT_CONFLICT sets *ret_conflict and nothing was written. */
+	enum result (*commit)(struct registry *registry, const struct change_set *change,
+			      enum registry_conflict *ret_conflict, struct note *note);
+
+	enum result (*get_vehicle)(struct registry *registry, const struct tenant_id *tenant,
+				   const struct uuid *reference_id, struct arena *arena, struct vehicle *ret_vehicle,
+				   struct note *note);
+	enum result (*find_by_device)(struct registry *registry, const struct tenant_id *tenant, const char *device_id,
+				      struct arena *arena, struct vehicle *ret_vehicle, struct note *note);
+	/*
+	 * The hot path: for each set the Reference ID of the vehicle that any of its indexes names.
+	 * ret_found[i] tells whether ret_ids[i] was written. Decommissioned vehicles are found, too.
+	 */
+	enum result (*find_by_index)(struct registry *registry, const struct tenant_id *tenant,
+				     const struct vin_index_set *sets, size_t count, struct uuid *ret_ids,
+				     bool *ret_found, struct note *note);
+	/* In insertion order from the cursor (0: start). state 0: any. */
+	enum result (*scan_vehicles)(struct registry *registry, const struct tenant_id *tenant,
+				     enum vehicle_state state, uint64_t cursor, size_t limit, struct arena *arena,
+				     struct vehicle_page *ret_page, struct note *note);
+	/* Newest first; before: 0 or the number of the last entry seen. */
+	enum result (*get_history)(struct registry *registry, const struct tenant_id *tenant,
+				   const struct uuid *reference_id, uint64_t before, size_t limit, struct arena *arena,
+				   struct history_entry **ret_entries, size_t *ret_count, struct note *note);
+	/* Of one vehicle, newest first, at most limit. */
+	enum result (*get_certificates)(struct registry *registry, const struct tenant_id *tenant,
+					const struct uuid *reference_id, size_t limit, struct arena *arena,
+					struct certificate_record **ret_records, size_t *ret_count, struct note *note);
+	/* Revoked and not expired at at_ms: the CRL's content. */
+	enum result (*scan_revoked)(struct registry *registry, int64_t at_ms, struct arena *arena,
+				    struct revoked_certificate **ret_revoked, size_t *ret_count, struct note *note);
+	/* Which vehicle and device a key was certified for. */
+	enum result (*find_certified_key)(struct registry *registry, const struct tenant_id *tenant,
+					  const uint8_t spki_sha256[SHA256_SIZE], struct uuid *ret_reference_id,
+					  char ret_device_id[DEVICE_ID_SIZE], struct note *note);
+	enum result (*get_device)(struct registry *registry, const struct tenant_id *tenant, const char *device_id,
+				  struct device_manifest_entry *ret_entry, struct note *note);
+	enum result (*get_tenant)(struct registry *registry, const struct tenant_id *id, struct tenant *ret_tenant,
+				  struct note *note);
+	enum result (*list_tenants)(struct registry *registry, struct arena *arena, struct tenant **ret_tenants,
+				    size_t *ret_count, struct note *note);
+	/* All tenants' clients: what authentication caches. */
+	enum result (*list_clients)(struct registry *registry, struct arena *arena, struct client **ret_clients,
+				    size_t *ret_count, struct note *note);
+	enum result (*get_reveal)(struct registry *registry, const struct tenant_id *tenant, const struct uuid *id,
+				  struct reveal_request *ret_request, struct note *note);
+	enum result (*get_idempotency)(struct registry *registry, const char *client_id, const char *route,
+				       const char *key, struct arena *arena, struct idempotency_record *ret_record,
+				       struct note *note);
+	/* Vehicles of a tenant with no index of `generation` yet, in insertion order from the cursor. */
+	enum result (*scan_stale)(struct registry *registry, const struct tenant_id *tenant, uint16_t generation,
+				  uint64_t cursor, size_t limit, struct arena *arena, struct vehicle_page *ret_page,
+				  struct note *note);
+	/* Removes a tenant's indexes of a generation; call it again until *ret_removed is 0. RESULT_CONFLICT unless
+	 * every vehicle has a newer one. */
+	enum result (*drop_generation)(struct registry *registry, const struct tenant_id *tenant, uint16_t generation,
+				       size_t limit, size_t *ret_removed, struct note *note);
+
+	/* The outbox: leaves committed but perhaps not in the log yet, oldest first. */
+	enum result (*read_outbox)(struct registry *registry, size_t limit, struct arena *arena,
+				   struct outbox_leaf **ret_leaves, size_t *ret_count, struct note *note);
+	/* These are durably in the log: forget them, together with the next commit. Never blocks. */
+	void (*forget_outbox)(struct registry *registry, const struct uuid *leaf_ids, size_t count);
+	enum result (*count)(struct registry *registry, struct registry_counts *ret_counts, struct note *note);
+	/* Can it read and write now? For /readyz. */
+	enum result (*check)(struct registry *registry, struct note *note);
+};
+
+struct registry {
+	const struct registry_ops *ops;
+};
+
+#endif
