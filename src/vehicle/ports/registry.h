@@ -74,7 +74,7 @@ enum registry_write_kind {
 	REGISTRY_INSERT_CERTIFICATE, /* certificate; remembers its key for its device */
 	REGISTRY_REVOKE_CERTIFICATE, /* revoke: no-op when revoked already */
 	REGISTRY_PUT_DEVICE,	     /* device: insert; a known one with an equal key (or none) is left as it is: see
-					*ret_device */
+				      *ret_device */
 	REGISTRY_INSERT_TENANT,	     /* tenant */
 	REGISTRY_INSERT_CLIENT,	     /* client */
 	REGISTRY_UPDATE_CLIENT,	     /* client: state, fingerprints, limits, scopes, purposes by ID */
