@@ -18,7 +18,7 @@ struct arena {
 };
 
 #define ARENA_SIZE_MAX_DEFAULT ((size_t)4 << 20)
-#define ARENA_CLEANUP __attribute__((cleanup(arena_release)))
+#define ARENA_CLEANUP	       __attribute__((cleanup(arena_release)))
 
 /* Zeroed and aligned for any type; NULL when the bound or the memory is used up. */
 void *arena_alloc(struct arena *arena, size_t size);

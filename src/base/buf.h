@@ -20,7 +20,7 @@ struct buf {
 };
 
 #define BUF_SIZE_MAX_DEFAULT ((size_t)1 << 20)
-#define BUF_CLEANUP __attribute__((cleanup(buf_release)))
+#define BUF_CLEANUP	     __attribute__((cleanup(buf_release)))
 
 /* RESULT_EXHAUSTED beyond size_max, RESULT_MEMORY when the allocation fails; the buf is then unchanged. */
 MUST_USE enum result buf_append(struct buf *buf, struct span bytes);

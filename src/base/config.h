@@ -29,7 +29,15 @@ struct config_key {
 	const char *help; /* one line, for --help and the documentation */
 };
 
-/* Reads the file into the struct that the table describes; keys not in the file keep what is there. */
+#define CONFIG_KEYS_MAX 128
+
+/*
+ * What a file may hold beside keys: comment lines (; or #), a comment behind a value (" ;"), empty lines. No line
+ * is indented or longer than inih's bound (199 bytes). RESULT_ABSENT: no such file; RESULT_INVALID: see the note.
+ *
+ * Reads the file into the struct that the table describes; keys not in the file keep what is there. Nothing is
+ * written unless the whole file is right. Values are never quoted in the note.
+ */
 MUST_USE enum result config_read(const char *path, const struct config_key *keys, size_t key_count, void *ret_config,
 				 struct note *note);
 

@@ -26,7 +26,8 @@ static inline void json_release(json_t **json)
 MUST_USE enum result json_read(struct span text, json_t **ret_json, struct note *note);
 
 /* RESULT_INVALID with a note naming the first member of the object that is not among the names. */
-MUST_USE enum result json_check_members(const json_t *object, const char *const *names, size_t count, struct note *note);
+MUST_USE enum result json_check_members(const json_t *object, const char *const *names, size_t count,
+					struct note *note);
 
 /* A member's text, borrowed from the object. ABSENT: no such member. INVALID: not a string or too long. */
 MUST_USE enum result json_get_text(const json_t *object, const char *name, size_t length_max, struct span *ret_text);
@@ -49,7 +50,7 @@ void json_key(struct json_writer *writer, const char *key);
 void json_text(struct json_writer *writer, struct span text); /* escaped; must be valid UTF-8 */
 void json_number(struct json_writer *writer, int64_t number);
 void json_bool(struct json_writer *writer, bool value);
-void json_null_value(struct json_writer *writer);
+void json_null_value(struct json_writer *writer); /* json_null is jansson's */
 void json_time(struct json_writer *writer, int64_t at_ms); /* RFC 3339 */
 void json_uuid(struct json_writer *writer, const struct uuid *uuid);
 void json_hex(struct json_writer *writer, struct span bytes);

@@ -17,7 +17,14 @@ struct pool_job {
 	struct pool_job *next;
 };
 
+#define POOL_THREADS_MAX 256
+
+/*
+ * At least one thread and one place in the queue, else RESULT_INVALID. Threads are named "thread_name-0", …
+ * (the name cut to 11 characters) and run with all signals blocked.
+ */
 MUST_USE enum result pool_open(size_t thread_count, size_t queue_max, const char *thread_name, struct pool **ret_pool);
+/* From any thread. RESULT_EXHAUSTED: the queue is full; RESULT_UNAVAILABLE: the pool is closing. */
 MUST_USE enum result pool_submit(struct pool *pool, struct pool_job *job);
 /* Finishes what is queued, joins the threads, frees; NULL is allowed. */
 void pool_close(struct pool *pool);

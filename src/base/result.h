@@ -24,14 +24,14 @@
 
 enum MUST_USE_TYPE result {
 	RESULT_OK = 0,
-	RESULT_ABSENT,      /* looked, and it is not there: the caller may create it or answer "unknown" */
-	RESULT_INVALID,     /* the input is wrong: tell whoever sent it; trying again cannot help */
+	RESULT_ABSENT,	    /* looked, and it is not there: the caller may create it or answer "unknown" */
+	RESULT_INVALID,	    /* the input is wrong: tell whoever sent it; trying again cannot help */
 	RESULT_CONFLICT,    /* somebody else was first, or the state has moved: read again and decide */
-	RESULT_DENIED,      /* not permitted, whoever asks again */
+	RESULT_DENIED,	    /* not permitted, whoever asks again */
 	RESULT_EXHAUSTED,   /* a budget or bound is used up: later, or less */
 	RESULT_UNAVAILABLE, /* a component is away (also: disk full, time-out): try again later */
-	RESULT_CORRUPT,     /* stored data fails its check: stop and call an operator */
-	RESULT_MEMORY,      /* an allocation failed */
+	RESULT_CORRUPT,	    /* stored data fails its check: stop and call an operator */
+	RESULT_MEMORY,	    /* an allocation failed */
 };
 
 #define NOTE_SIZE 256
@@ -48,11 +48,11 @@ void note_set(struct note *note, const char *format, ...) __attribute__((format(
 const char *result_name(enum result result);
 
 /* Returns early from the calling function with whatever is not RESULT_OK. */
-#define TRY(expression)                                                                                                \
-	do {                                                                                                           \
-		enum result try_result_ = (expression);                                                                \
-		if (try_result_ != RESULT_OK)                                                                          \
-			return try_result_;                                                                            \
+#define TRY(expression)                                 \
+	do {                                            \
+		enum result try_result_ = (expression); \
+		if (try_result_ != RESULT_OK)           \
+			return try_result_;             \
 	} while (0)
 
 #endif

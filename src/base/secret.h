@@ -3,7 +3,7 @@
  *
  * struct secret owns whole locked pages of its own (mmap + mlock + MADV_DONTDUMP, no inheritance over
  * fork), so it is for keys that live long, not for every VIN of a request; short-lived secrets are plain
- * structs wiped by their owner (SECRET_WIPED, secret_wipe).
+ * structs wiped by their owner (secret_wipe).
  */
 #ifndef VINVEIL_BASE_SECRET_H
 #define VINVEIL_BASE_SECRET_H

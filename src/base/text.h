@@ -21,8 +21,10 @@ MUST_USE enum result base64_parse(struct span text, uint8_t *ret_bytes, size_t s
 
 #define RFC3339_TEXT_SIZE 25 /* "2026-01-02T03:04:05.678Z" and a NUL */
 
+/* Times outside 1970 to 9999 are shown as the nearest end of that range. */
 void rfc3339_format(int64_t at_ms, char ret_text[static RFC3339_TEXT_SIZE]);
-/* Accepts a fraction of up to 9 digits and any offset; years 1970 to 9999. */
+/* Accepts a fraction of up to 9 digits and any offset; years 1970 to 9999 (in UTC). Digits beyond milliseconds are cut
+   off. A leap second (:60) is RESULT_INVALID: it has no place in milliseconds since 1970. */
 MUST_USE enum result rfc3339_parse(struct span text, int64_t *ret_at_ms);
 
 /* Well-formed UTF-8 (RFC 3629) without NUL. */
@@ -30,6 +32,13 @@ bool utf8_is_valid(struct span text);
 
 /* Printable ASCII 0x21..0x7e, or with spaces 0x20..0x7e. */
 bool text_is_printable(struct span text, bool spaces_allowed);
+
+/*
+ * Replaces in place what must never be shown, wherever it came from: each token of exactly 17 letters and
+ * digits that has the shape of a VIN, and each run of 64 or more hex digits, by "[withheld]". A last guard for
+ * logs and messages, not a reason to pass such things to them.
+ */
+void text_withhold(char *text);
 
 /* Decimal, no sign, no leading zero but "0" itself, at most max. */
 MUST_USE enum result text_parse_u64(struct span text, uint64_t max, uint64_t *ret_value);

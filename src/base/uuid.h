@@ -8,9 +8,9 @@
 #include "base/result.h"
 #include "base/span.h"
 
-#define UUID_SIZE 16
+#define UUID_SIZE	 16
 #define UUID_TEXT_LENGTH 36
-#define UUID_TEXT_SIZE (UUID_TEXT_LENGTH + 1)
+#define UUID_TEXT_SIZE	 (UUID_TEXT_LENGTH + 1)
 
 struct uuid {
 	uint8_t bytes[UUID_SIZE];
