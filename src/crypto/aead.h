@@ -8,9 +8,9 @@
 #include "base/result.h"
 #include "base/span.h"
 
-#define AEAD_KEY_SIZE   32
+#define AEAD_KEY_SIZE	32
 #define AEAD_NONCE_SIZE 12
-#define AEAD_TAG_SIZE   16
+#define AEAD_TAG_SIZE	16
 
 /* ret_ciphertext has the plaintext's size. */
 MUST_USE enum result aead_seal(const uint8_t key[static AEAD_KEY_SIZE], const uint8_t nonce[static AEAD_NONCE_SIZE],

@@ -12,8 +12,8 @@
 #include "crypto/digest.h"
 #include "crypto/private_key.h"
 
-#define SERIAL_SIZE        16 /* random; the top bit clear and the next set, so DER is always 16 bytes */
-#define CSR_SIZE_MAX       8192
+#define SERIAL_SIZE	     16 /* random; the top bit clear and the next set, so DER is always 16 bytes */
+#define CSR_SIZE_MAX	     8192
 #define CERTIFICATE_SIZE_MAX 8192
 
 struct serial {
@@ -26,8 +26,8 @@ struct serial {
 MUST_USE enum result csr_decode(struct span text, struct buf *ret_der, struct note *note);
 /*
  * Judges a CSR: well-formed DER without trailing bytes, proof of possession (its own signature) verified,
- * key P-256, P-384, Ed25519 or RSA 2048..4096 bits (exponent 65537), signature hash SHA-2 (or Ed25519). RESULT_INVALID with a reason
- * fit for the caller (no content). ret_spki_sha256: SHA-256 of the DER SubjectPublicKeyInfo.
+ * key P-256, P-384, Ed25519 or RSA 2048..4096 bits (exponent 65537), signature hash SHA-2 (or Ed25519). RESULT_INVALID
+ * with a reason fit for the caller (no content). ret_spki_sha256: SHA-256 of the DER SubjectPublicKeyInfo.
  */
 MUST_USE enum result csr_check(struct span der, uint8_t ret_spki_sha256[static SHA256_SIZE], struct note *note);
 /* A CSR for a fresh key: what vinveild makes for a vehicle that sends none. Subject is empty. */
@@ -36,18 +36,18 @@ MUST_USE enum result csr_make(const struct private_key *key, struct buf *ret_der
 /* ---- issuing -------------------------------------------------------------------------------------- */
 
 enum certificate_profile {
-	CERTIFICATE_DEVICE,   /* CN = Reference ID, SAN URI urn:uuid:…, EKU clientAuth, KU digitalSignature, CA:FALSE */
-	CERTIFICATE_CLAIM,    /* CN = name: may only provision (issue of a claim certificate) */
+	CERTIFICATE_DEVICE, /* CN = Reference ID, SAN URI urn:uuid:…, EKU clientAuth, KU digitalSignature, CA:FALSE */
+	CERTIFICATE_CLAIM,  /* CN = name: may only provision (issue of a claim certificate) */
 	CERTIFICATE_OPERATOR, /* CN = client name, EKU clientAuth */
 	CERTIFICATE_SERVER,   /* CN and SAN DNS/IP, EKU serverAuth */
 };
 
 struct certificate_request {
 	enum certificate_profile profile;
-	struct uuid reference_id;      /* DEVICE */
-	const char *name;              /* CLAIM, OPERATOR: CN; SERVER: CN and first name */
+	struct uuid reference_id;	 /* DEVICE */
+	const char *name;		 /* CLAIM, OPERATOR: CN; SERVER: CN and first name */
 	const char *const *alternatives; /* SERVER: DNS names or numeric IP addresses, NULL-terminated */
-	struct span csr;               /* DER, judged again here */
+	struct span csr;		 /* DER, judged again here */
 	int64_t not_before_ms, not_after_ms;
 };
 
@@ -56,8 +56,9 @@ struct issuer;
 MUST_USE enum result issuer_open(struct span certificate_pem, struct private_key *take_key, struct issuer **ret_issuer,
 				 struct note *note);
 void issuer_close(struct issuer *issuer);
-MUST_USE enum result issuer_issue(struct issuer *issuer, struct entropy *entropy, const struct certificate_request *request,
-				  struct buf *ret_der, struct serial *ret_serial, struct note *note);
+MUST_USE enum result issuer_issue(struct issuer *issuer, struct entropy *entropy,
+				  const struct certificate_request *request, struct buf *ret_der,
+				  struct serial *ret_serial, struct note *note);
 /* A self-signed root (CA, pathlen as given, keyCertSign and cRLSign), 20 years. */
 MUST_USE enum result certificate_make_root(const struct private_key *key, const char *name, int path_length,
 					   int64_t not_before_ms, struct entropy *entropy, struct buf *ret_pem,

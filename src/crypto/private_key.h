@@ -15,8 +15,13 @@ enum private_key_kind { PRIVATE_KEY_P256, PRIVATE_KEY_ED25519 };
 #define ED25519_PUBLIC_SIZE    32
 #define ED25519_SIGNATURE_SIZE 64
 
+#define PASSPHRASE_SIZE_MAX 1024
+
 MUST_USE enum result private_key_generate(enum private_key_kind kind, struct private_key **ret_key, struct note *note);
-/* passphrase NULL: not encrypted. */
+/*
+ * passphrase NULL: not encrypted. Reading with a wrong one, or another kind of key, is RESULT_INVALID with a
+ * note; writing with an empty one, or one beyond PASSPHRASE_SIZE_MAX, is RESULT_INVALID.
+ */
 MUST_USE enum result private_key_from_pem(struct span pem, const char *passphrase, struct private_key **ret_key,
 					  struct note *note);
 MUST_USE enum result private_key_to_pem(const struct private_key *key, const char *passphrase, struct buf *ret_pem);

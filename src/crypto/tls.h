@@ -3,6 +3,9 @@
  * certificates requested and verified against one root, but not demanded: a connection without one is
  * told so by the application (401), a bad one (unverifiable, expired) gets a TLS alert.
  *
+ * Writing to a socket whose peer has gone raises no SIGPIPE (MSG_NOSIGNAL inside). A client certificate
+ * counts only with extended key usage clientAuth, and never when it is a CA's.
+ *
  * Configuration: no session tickets across roots (session id context set), resumption re-checked by the
  * application through tls_peer.not_after_ms and the fingerprint; no renegotiation; no compression; no auto chain;
  * released buffers when idle. ALPN: "http/1.1".
@@ -31,8 +34,9 @@ struct tls_connection;
 
 struct tls_server_config {
 	const char *certificate_path; /* PEM chain, leaf first */
-	const char *key_path;         /* PEM, private (checked) */
-	const char *client_root_path; /* PEM; NULL: client certificates are not asked for */
+	const char *key_path;	      /* PEM, private (checked) */
+	const char *client_root_path; /* PEM: the root, and issuers below it that clients need not send; NULL:
+					 client certificates are not asked for */
 	bool allow_tls12;
 };
 
@@ -41,7 +45,8 @@ MUST_USE enum result tls_server_open(const struct tls_server_config *config, str
 void tls_server_close(struct tls_server *server);
 
 /* The descriptor stays the caller's. RESULT_MEMORY. */
-MUST_USE enum result tls_connection_open(struct tls_server *server, int descriptor, struct tls_connection **ret_connection);
+MUST_USE enum result tls_connection_open(struct tls_server *server, int descriptor,
+					 struct tls_connection **ret_connection);
 void tls_connection_close(struct tls_connection *connection);
 
 enum tls_progress { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
@@ -51,10 +56,20 @@ enum tls_progress tls_handshake(struct tls_connection *connection);
 /* NULL until the handshake is done, or when the client sent no certificate. Lives as long as the connection. */
 const struct tls_peer *tls_connection_peer(const struct tls_connection *connection);
 
-/* TLS_DONE with *ret_size > 0; the others leave it 0. */
+/* Why it is TLS_FAILED, for logs; NULL when it is not. A static text of no content from the wire. */
+const char *tls_connection_failure(const struct tls_connection *connection);
+bool tls_connection_is_resumed(const struct tls_connection *connection);
+
+/*
+ * TLS_DONE with *ret_size > 0; the others leave it 0. TLS_CLOSED also when the peer went without close_notify:
+ * the caller's framing tells a message that was cut.
+ */
 enum tls_progress tls_read(struct tls_connection *connection, void *ret_bytes, size_t size_max, size_t *ret_size);
 enum tls_progress tls_write(struct tls_connection *connection, struct span bytes, size_t *ret_size);
-/* Bytes already decrypted and waiting. */
+/*
+ * Bytes have been taken from the socket already and wait here, so epoll will not announce them: whoever stops
+ * reading before TLS_WANT_READ asks this and comes back by itself. False after TLS_WANT_READ.
+ */
 bool tls_has_pending(const struct tls_connection *connection);
 /* Sends close_notify, best effort. */
 void tls_shutdown(struct tls_connection *connection);

@@ -1,0 +1,210 @@
+#include "crypto/library.h"
+#include "crypto/tls_transport.h"
+
+#include "base/file.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+#define CERTIFICATE_FILE_SIZE_MAX ((size_t)1 << 20)
+/* What a client may send: a leaf and an intermediate or two. */
+#define CLIENT_CHAIN_SIZE_MAX 16384
+#define CLIENT_CHAIN_DEPTH    2
+#define TICKET_LIFETIME_S     3600
+
+#define CIPHERS_TLS12                                                                              \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+
+struct tls_server {
+	SSL_CTX *context;
+};
+
+SSL_CTX *tls_server_context(struct tls_server *server)
+{
+	return server->context;
+}
+
+/* A client that asks for another protocol is told so; one that does not ask gets HTTP/1.1. */
+static int select_protocol(SSL *ssl, const unsigned char **ret_protocol, unsigned char *ret_size,
+			   const unsigned char *offered, unsigned int offered_size, void *opaque)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	unsigned char *selected;
+
+	(void)ssl;
+	(void)opaque;
+	if (SSL_select_next_proto(&selected, ret_size, ours, sizeof(ours) - 1, offered, offered_size) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*ret_protocol = selected;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/*
+ * OpenSSL takes a certificate without any extended key usage as good for every purpose; here the leaf must
+ * say clientAuth itself.
+ */
+static int check_client_leaf(int is_good, X509_STORE_CTX *store)
+{
+	X509 *leaf;
+
+	if (is_good != 1 || X509_STORE_CTX_get_error_depth(store) != 0)
+		return is_good;
+	leaf = X509_STORE_CTX_get_current_cert(store);
+	if ((X509_get_extension_flags(leaf) & EXFLAG_XKUSAGE) != 0 &&
+	    (X509_get_extended_key_usage(leaf) & XKU_SSL_CLIENT) != 0 && X509_check_ca(leaf) == 0)
+		return 1;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+	return 0;
+}
+
+static void set_habits(SSL_CTX *context)
+{
+	SSL_CTX_set_security_level(context, 2);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_max_cert_list(context, CLIENT_CHAIN_SIZE_MAX);
+	/* Tickets hold the session, the server nothing; a key per SSL_CTX, so a restart ends them all. */
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_timeout(context, TICKET_LIFETIME_S);
+	SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
+}
+
+static enum result set_protocol(SSL_CTX *context, const struct tls_server_config *config, struct note *note)
+{
+	int version_min = config->allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+	set_habits(context);
+	if (SSL_CTX_set_min_proto_version(context, version_min) != 1 ||
+	    SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1 ||
+	    SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1 || SSL_CTX_set_num_tickets(context, 1) != 1)
+		return openssl_failure(RESULT_UNAVAILABLE, note, "OpenSSL lacks TLS");
+	return RESULT_OK;
+}
+
+static enum result set_identity(SSL_CTX *context, const struct tls_server_config *config, struct note *note)
+{
+	OPENSSL_CLEANUP(EVP_PKEY) EVP_PKEY *key = NULL;
+
+	if (!path_exists(config->certificate_path)) {
+		note_set(note, "%s: there is no such certificate", config->certificate_path);
+		return RESULT_ABSENT;
+	}
+	if (SSL_CTX_use_certificate_chain_file(context, config->certificate_path) != 1) {
+		note_set(note, "%s: holds no certificate chain in PEM form", config->certificate_path);
+		return openssl_failure(RESULT_INVALID, NULL, "");
+	}
+	TRY(pkey_read(config->key_path, &key, note));
+	if (SSL_CTX_use_PrivateKey(context, key) != 1 || SSL_CTX_check_private_key(context) != 1) {
+		note_set(note, "%s: is not the key of %s", config->key_path, config->certificate_path);
+		return openssl_failure(RESULT_INVALID, NULL, "");
+	}
+	return RESULT_OK;
+}
+
+/* Every certificate of the file is a trust anchor's chain; self-signed ones are named to the client. */
+static enum result add_client_roots(SSL_CTX *context, BIO *bio, STACK_OF(X509_NAME) * names)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	size_t count = 0;
+
+	for (;;) {
+		OPENSSL_CLEANUP(X509) X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		X509_NAME *name;
+
+		if (certificate == NULL)
+			break;
+		if (X509_check_ca(certificate) == 0 || X509_STORE_add_cert(store, certificate) != 1)
+			return RESULT_INVALID;
+		name = X509_NAME_dup(X509_get_subject_name(certificate));
+		if (name == NULL || sk_X509_NAME_push(names, name) == 0) {
+			X509_NAME_free(name);
+			return RESULT_MEMORY;
+		}
+		count++;
+	}
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		return RESULT_INVALID;
+	return count == 0 ? RESULT_INVALID : RESULT_OK;
+}
+
+static enum result load_client_roots(SSL_CTX *context, struct span pem)
+{
+	OPENSSL_CLEANUP(BIO) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+	enum result result = RESULT_MEMORY;
+
+	if (bio != NULL && names != NULL)
+		result = add_client_roots(context, bio, names);
+	ERR_clear_error();
+	if (result == RESULT_OK)
+		SSL_CTX_set0_CA_list(context, names);
+	else
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+	return result;
+}
+
+static enum result set_client_verification(SSL_CTX *context, const char *root_path, struct note *note)
+{
+	BUF_CLEANUP struct buf pem = {.size_max = CERTIFICATE_FILE_SIZE_MAX};
+	uint8_t session_context[SHA256_SIZE];
+	enum result result;
+
+	if (root_path == NULL) {
+		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
+		return RESULT_OK;
+	}
+	TRY(file_read(root_path, &pem, note));
+	result = load_client_roots(context, buf_span(&pem));
+	if (result != RESULT_OK) {
+		note_set(note, "%s: must hold CA certificates in PEM form and nothing else", root_path);
+		return result;
+	}
+	/* A ticket is only good where the same roots are trusted. */
+	TRY(sha256(buf_span(&pem), session_context));
+	if (SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context)) != 1 ||
+	    SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) != 1)
+		return openssl_failure(RESULT_MEMORY, note, "cannot set up client certificates");
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, check_client_leaf);
+	SSL_CTX_set_verify_depth(context, CLIENT_CHAIN_DEPTH);
+	return RESULT_OK;
+}
+
+enum result tls_server_open(const struct tls_server_config *config, struct tls_server **ret_server, struct note *note)
+{
+	struct tls_server *server;
+	enum result result;
+
+	TRY(tls_transport_init());
+	server = OPENSSL_zalloc(sizeof(*server));
+	if (server == NULL)
+		return RESULT_MEMORY;
+	server->context = SSL_CTX_new(TLS_server_method());
+	if (server->context == NULL)
+		result = openssl_failure(RESULT_UNAVAILABLE, note, "OpenSSL lacks TLS");
+	else
+		result = set_protocol(server->context, config, note);
+	if (result == RESULT_OK)
+		result = set_identity(server->context, config, note);
+	if (result == RESULT_OK)
+		result = set_client_verification(server->context, config->client_root_path, note);
+	if (result != RESULT_OK) {
+		tls_server_close(server);
+		return result;
+	}
+	*ret_server = server;
+	return RESULT_OK;
+}
+
+void tls_server_close(struct tls_server *server)
+{
+	if (server == NULL)
+		return;
+	SSL_CTX_free(server->context);
+	OPENSSL_free(server);
+}
