@@ -52,6 +52,7 @@ struct client {
 	uint8_t fingerprints[FINGERPRINTS_MAX][SHA256_SIZE];
 	size_t fingerprint_count;
 	int64_t created_at_ms;
+	uint32_t version; /* 1 at creation, +1 a change: two changes at once never overwrite each other */
 };
 
 const char *scope_name(enum scope scope);

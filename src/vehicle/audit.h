@@ -12,6 +12,7 @@
 #define VINVEIL_VEHICLE_AUDIT_H
 
 #include "vehicle/ports/registry.h"
+#include "vehicle/problem.h"
 
 struct platform;
 
@@ -39,6 +40,8 @@ struct audit_event {
 };
 
 const char *audit_outcome_name(enum audit_outcome outcome);
+/* How a request ended, in the trail's words: none is allowed, not-found absent, what is our own fault failed. */
+enum audit_outcome audit_outcome_of(enum problem problem);
 
 /* Makes the leaf (fresh leaf ID, time now) in the arena. */
 MUST_USE enum result audit_format(const struct platform *platform, const struct audit_event *event, struct arena *arena,
@@ -48,9 +51,10 @@ MUST_USE enum result audit_format(const struct platform *platform, const struct 
 MUST_USE enum result audit_record(const struct platform *platform, struct audit_event *event, struct arena *arena);
 
 /*
- * Commits the writes and the event's leaf as one change, then appends the leaf and waits. After RESULT_OK the
- * event is_recorded. When the commit succeeded but the log is away the result is RESULT_UNAVAILABLE and the change
- * stands: the outbox brings the leaf later, and asking again finds the change made.
+ * Commits the writes and the event's leaf as one change, then appends the leaf and waits. The event's outcome is
+ * to be AUDIT_ALLOWED. Once committed the event is_recorded, whatever the result. When the commit succeeded but the log
+ * is away the result is RESULT_UNAVAILABLE and the change stands: the outbox brings the leaf later, and asking again
+ * finds the change made.
  */
 MUST_USE enum result audit_commit(const struct platform *platform, struct audit_event *event, struct arena *arena,
 				  const struct registry_write *writes, size_t count,

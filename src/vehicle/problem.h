@@ -62,4 +62,7 @@ enum problem {
 	PROBLEM_COUNT
 };
 
+/* "vin-invalid", …: never changes once released. PROBLEM_NONE: NULL. */
+const char *problem_name(enum problem problem);
+
 #endif

@@ -77,12 +77,15 @@ enum registry_write_kind {
 				      *ret_device */
 	REGISTRY_INSERT_TENANT,	     /* tenant */
 	REGISTRY_INSERT_CLIENT,	     /* client */
-	REGISTRY_UPDATE_CLIENT,	     /* client: state, fingerprints, limits, scopes, purposes by ID */
+	REGISTRY_UPDATE_CLIENT,	     /* client: state, fingerprints, limits, scopes, purposes by ID; its row must be at
+				      * version - 1, else REGISTRY_CONFLICT_VERSION */
 	REGISTRY_INSERT_REVEAL,	     /* reveal */
-	REGISTRY_UPDATE_REVEAL,	     /* reveal: its row must have status - 1 */
+	REGISTRY_UPDATE_REVEAL,	     /* reveal: status, approved_by, expires_at_ms; its row must have status - 1 */
+	REGISTRY_RESTORE_REVEAL,     /* reveal: from opened back to approved, because keyd could not open it */
+	/* A record is owned by whoever knows its created_at_ms; REGISTRY_CONFLICT_IDEMPOTENCY when it is not there. */
 	REGISTRY_INSERT_IDEMPOTENCY, /* idempotency: conflict when the key is there and younger than 24 h */
-	REGISTRY_UPDATE_IDEMPOTENCY, /* idempotency: status and body of a running one */
-	REGISTRY_DELETE_IDEMPOTENCY, /* idempotency: a running one that came to nothing */
+	REGISTRY_UPDATE_IDEMPOTENCY, /* idempotency: status, body and serial of the one created at created_at_ms */
+	REGISTRY_DELETE_IDEMPOTENCY, /* idempotency: the running one created at created_at_ms, which came to nothing */
 	REGISTRY_ADD_LEAF,	     /* leaf: the outbox */
 };
 
