@@ -14,6 +14,7 @@
 
 #define SERIAL_SIZE	     16 /* random; the top bit clear and the next set, so DER is always 16 bytes */
 #define CSR_SIZE_MAX	     8192
+#define CSR_TEXT_SIZE_MAX    16384 /* PEM of CSR_SIZE_MAX, with room for comments */
 #define CERTIFICATE_SIZE_MAX 8192
 
 struct serial {
@@ -51,11 +52,18 @@ struct certificate_request {
 	int64_t not_before_ms, not_after_ms;
 };
 
-/* An issuer: certificate and private key. Thread-safe to use. */
+/*
+ * An issuer: certificate and private key. Thread-safe to use. The key is taken only when RESULT_OK; a
+ * certificate that is no CA's, or not this key's, is RESULT_INVALID.
+ */
 struct issuer;
 MUST_USE enum result issuer_open(struct span certificate_pem, struct private_key *take_key, struct issuer **ret_issuer,
 				 struct note *note);
 void issuer_close(struct issuer *issuer);
+/*
+ * RESULT_INVALID with a reason: a CSR that csr_check() refuses, a name that does not fit the profile, an end
+ * before the beginning or after the issuer's own. Dates are cut to whole seconds.
+ */
 MUST_USE enum result issuer_issue(struct issuer *issuer, struct entropy *entropy,
 				  const struct certificate_request *request, struct buf *ret_der,
 				  struct serial *ret_serial, struct note *note);

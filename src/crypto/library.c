@@ -142,16 +142,56 @@ enum result crypto_init(struct note *note)
 	return fetch_algorithms(note);
 }
 
-enum result der_append(struct buf *buf, const void *object, int (*encode)(const void *object, uint8_t **out))
+/* Takes what i2d_… allocated (and whose size, or failure, it returned). */
+static enum result append_encoding(struct buf *buf, unsigned char *encoding, int size)
 {
-	int size = encode(object, NULL);
-	uint8_t *room;
+	enum result result;
 
 	if (size <= 0)
 		return openssl_failure(RESULT_MEMORY, NULL, "");
-	TRY(buf_reserve(buf, (size_t)size, &room));
-	if (encode(object, &room) != size)
+	result = buf_append(buf, span_of(encoding, (size_t)size));
+	OPENSSL_free(encoding);
+	return result;
+}
+
+enum result der_append_request(struct buf *buf, X509_REQ *request)
+{
+	unsigned char *encoding = NULL;
+	int size = i2d_X509_REQ(request, &encoding);
+
+	return append_encoding(buf, encoding, size);
+}
+
+enum result der_append_certificate(struct buf *buf, X509 *certificate)
+{
+	unsigned char *encoding = NULL;
+	int size = i2d_X509(certificate, &encoding);
+
+	return append_encoding(buf, encoding, size);
+}
+
+enum result der_append_crl(struct buf *buf, X509_CRL *crl)
+{
+	unsigned char *encoding = NULL;
+	int size = i2d_X509_CRL(crl, &encoding);
+
+	return append_encoding(buf, encoding, size);
+}
+
+enum result spki_sha256(X509_PUBKEY *spki, uint8_t ret_digest[static SHA256_SIZE])
+{
+	unsigned char *encoding = NULL;
+	int size = i2d_X509_PUBKEY(spki, &encoding);
+	enum result result;
+
+	if (size <= 0)
 		return openssl_failure(RESULT_MEMORY, NULL, "");
-	buf->size += (size_t)size;
-	return RESULT_OK;
+	result = sha256(span_of(encoding, (size_t)size), ret_digest);
+	OPENSSL_free(encoding);
+	return result;
+}
+
+const EVP_MD *signature_digest(const EVP_PKEY *pkey)
+{
+	return EVP_PKEY_get_base_id(pkey) == EVP_PKEY_ED25519 ? NULL : algorithms.sha256;
 }

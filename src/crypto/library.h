@@ -43,8 +43,16 @@ EVP_MAC_CTX *hmac_context_new(void);
  */
 enum result openssl_failure(enum result result, struct note *note, const char *what);
 
-/* Appends what i2d_… (called through encode) writes of `object`. */
-MUST_USE enum result der_append(struct buf *buf, const void *object, int (*encode)(const void *object, uint8_t **out));
+/* Append the DER. */
+MUST_USE enum result der_append_request(struct buf *buf, X509_REQ *request);
+MUST_USE enum result der_append_certificate(struct buf *buf, X509 *certificate);
+MUST_USE enum result der_append_crl(struct buf *buf, X509_CRL *crl);
+
+/* SHA-256 of the DER SubjectPublicKeyInfo. */
+MUST_USE enum result spki_sha256(X509_PUBKEY *spki, uint8_t ret_digest[static SHA256_SIZE]);
+
+/* The digest a key signs with here: SHA-256, or none for Ed25519, which brings its own. */
+const EVP_MD *signature_digest(const EVP_PKEY *pkey);
 
 struct private_key;
 /* The key inside; lives as long as `key`. */

@@ -11,6 +11,7 @@
 #include "crypto/digest.h"
 
 #define MERKLE_PROOF_MAX 64
+#define MERKLE_SIZE_MAX	 ((uint64_t)1 << 62) /* so that no proof is longer than MERKLE_PROOF_MAX */
 
 struct merkle_hash {
 	uint8_t bytes[SHA256_SIZE];
@@ -34,12 +35,13 @@ MUST_USE enum result merkle_node_hash(const struct merkle_hash *left, const stru
 				      struct merkle_hash *ret_hash);
 /* The root of the first `size` leaves; of none: SHA-256 of the empty string. */
 MUST_USE enum result merkle_root(struct merkle_reader *reader, uint64_t size, struct merkle_hash *ret_root);
+/* RESULT_INVALID unless index < size, and old_size <= new_size. A proof from 0, or to itself, is empty. */
 MUST_USE enum result merkle_prove_inclusion(struct merkle_reader *reader, uint64_t index, uint64_t size,
 					    struct merkle_proof *ret_proof);
 MUST_USE enum result merkle_prove_consistency(struct merkle_reader *reader, uint64_t old_size, uint64_t new_size,
 					      struct merkle_proof *ret_proof);
 
-/* RESULT_DENIED when the proof does not hold. */
+/* RESULT_DENIED when the proof does not hold, or is longer or shorter than it must be. */
 MUST_USE enum result merkle_verify_inclusion(const struct merkle_proof *proof, uint64_t index, uint64_t size,
 					     const struct merkle_hash *leaf_hash, const struct merkle_hash *root);
 MUST_USE enum result merkle_verify_consistency(const struct merkle_proof *proof, uint64_t old_size, uint64_t new_size,
