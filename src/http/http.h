@@ -16,6 +16,9 @@
  *                      after the last, or a broken body  → on_request with body_complete true or false
  *   HTTP_BODY_REFUSE:  the response is already filled    → sent; the connection closes unless the body was read
  *   sent, or the connection is gone → on_release, then freed
+ * A request that never becomes one (malformed, too large, too slow) goes to on_refused instead, which only fills
+ * the response; whatever exchange the application has seen, there or in on_head, gets its on_release.
+ * on_request with body_complete false is answered like any other; the client may be there still to read why.
  * A client that goes away while the exchange is handed out changes nothing: the answer is dropped later.
  */
 #ifndef VINVEIL_HTTP_HTTP_H
@@ -40,13 +43,13 @@ enum http_method {
 };
 
 struct http_header {
-	struct span name; /* lower case */
+	struct span name;  /* lower case */
 	struct span value; /* trimmed of optional white space */
 };
 
-#define HTTP_HEADERS_MAX         64
-#define HTTP_HEAD_SIZE_MAX       16384 /* request line and headers: 431 beyond */
-#define HTTP_TARGET_SIZE_MAX     2048  /* 414 beyond */
+#define HTTP_HEADERS_MAX	 64
+#define HTTP_HEAD_SIZE_MAX	 16384 /* request line and headers: 431 beyond */
+#define HTTP_TARGET_SIZE_MAX	 2048  /* 414 beyond */
 #define HTTP_RESPONSE_HEADER_MAX 1024
 
 struct http_loop;
@@ -67,25 +70,25 @@ struct http_request {
 
 struct http_response {
 	int status;
-	struct buf headers;      /* complete lines "Name: value\r\n"; see http_response_header() */
-	struct buf body;         /* Content-Length is the transport's */
+	struct buf headers;	 /* complete lines "Name: value\r\n"; see http_response_header() */
+	struct buf body;	 /* Content-Length is the transport's */
 	struct span static_body; /* used instead of body when not empty; must outlive the process */
-	bool close;              /* end the connection after it */
+	bool close;		 /* end the connection after it */
 };
 
 struct http_exchange {
 	struct http_request request;
 	struct http_response response;
-	struct buf body;          /* what was collected, or the current chunk */
-	bool body_complete;       /* false in on_request: the client broke off in the middle of a streamed body */
-	size_t body_size_max;     /* COLLECT: 413 beyond; set by on_head */
-	const struct tls_peer *peer;  /* the verified client certificate of this connection, NULL without one */
-	const char *source_address;   /* numeric, without port */
+	struct buf body;	     /* what was collected, or the current chunk */
+	bool body_complete;	     /* false in on_request: the client broke off in the middle of a streamed body */
+	size_t body_size_max;	     /* COLLECT: 413 beyond; set by on_head (else BUF_SIZE_MAX_DEFAULT) */
+	const struct tls_peer *peer; /* the verified client certificate of this connection, NULL without one */
+	const char *source_address;  /* numeric, without port */
 	struct http_loop *loop;
-	size_t listener;              /* index into the configuration's listeners */
-	struct arena arena;           /* the request's memory: wiped after on_release */
-	void *application_data;       /* the application's own */
-	struct http_exchange *next;   /* for whoever holds it: intrusive lists */
+	size_t listener;	    /* index into the configuration's listeners */
+	struct arena arena;	    /* the request's memory: wiped after on_release */
+	void *application_data;	    /* the application's own */
+	struct http_exchange *next; /* for whoever holds it: intrusive lists */
 };
 
 /* What the transport asks of above. `context` is http_server_config.application_context. */
@@ -105,8 +108,8 @@ struct http_application {
 
 struct http_listener {
 	char address[INET6_ADDRSTRLEN]; /* numeric, v4 or v6 */
-	uint16_t port;                  /* 0: the kernel picks; see http_server_port() */
-	struct tls_server *tls;         /* NULL: plain HTTP */
+	uint16_t port;			/* 0: the kernel picks; see http_server_port() */
+	struct tls_server *tls;		/* NULL: plain HTTP */
 };
 
 #define HTTP_LISTENERS_MAX 4
@@ -114,10 +117,14 @@ struct http_listener {
 struct http_server_config {
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
 	size_t listener_count;
-	size_t loop_count;       /* threads */
-	size_t connections_max;  /* over all loops; beyond it a new connection is closed at once */
+	size_t loop_count;		    /* threads */
+	size_t connections_max;		    /* over all loops; beyond it a new connection is closed at once */
 	size_t connections_per_address_max; /* 0: unlimited */
-	/* Deadlines for the whole of a phase, however busy the connection looks meanwhile. */
+	/*
+	 * Deadlines for the whole of a phase, however busy the connection looks meanwhile. head_ms counts from the
+	 * first byte of a head (of a new connection: from its beginning); body_ms is for a whole collected body, and
+	 * for every 16 KiB of a streamed one, not counting the time in which the application has the chunk.
+	 */
 	int64_t handshake_ms, head_ms, body_ms, idle_ms, write_ms;
 	const struct http_application *application;
 	void *application_context;
@@ -128,12 +135,19 @@ void http_server_config_defaults(struct http_server_config *config);
 
 struct http_server;
 
-/* Binds and listens, and starts the loops. RESULT_UNAVAILABLE with a note that names address and port. */
+/*
+ * Binds and listens, and starts the loops. RESULT_UNAVAILABLE with a note that names address and port. No write
+ * raises SIGPIPE, and the loops' threads block every signal, so the process's signal handling stays its owner's.
+ */
 MUST_USE enum result http_server_open(const struct http_server_config *config, struct http_server **ret_server,
 				      struct note *note);
 uint16_t http_server_port(const struct http_server *server, size_t listener);
 
-/* Stops accepting, lets what is in flight finish for at most drain_ms, then closes; blocks; frees. */
+/*
+ * Stops accepting, closes idle connections, lets what is in flight finish for at most drain_ms, then closes the
+ * rest; blocks; frees. Exchanges that the application still has are waited for beyond drain_ms: it must give back
+ * each of them. NULL is allowed.
+ */
 void http_server_close(struct http_server *server, int64_t drain_ms);
 
 struct http_server_counters {
@@ -146,7 +160,7 @@ size_t http_loop_number(const struct http_loop *loop);
 
 /* ---- for the holder of an exchange ----------------------------------------------------------------- */
 
-/* Gives the exchange back with its response filled. Any thread. */
+/* Gives the exchange back with its response filled, status between 200 and 599. Any thread; never blocks. */
 void http_respond(struct http_exchange *exchange);
 /* STREAM: done with this chunk; read on. Any thread. */
 void http_body_continue(struct http_exchange *exchange);
@@ -159,7 +173,8 @@ MUST_USE enum result http_response_header(struct http_response *response, const 
 
 /*
  * Finds a parameter of the query string, percent-decoded into ret_value (at most size_max - 1 bytes and a
- * NUL). ABSENT when it is not there; INVALID when it stands twice, is badly encoded or too long.
+ * NUL). ABSENT when it is not there; INVALID when it stands twice, is badly encoded, holds a NUL or is too long.
+ * '+' is itself, as in RFC 3986, not a space: times with an offset come unencoded more often than spaces do.
  */
 MUST_USE enum result http_query_get(struct span query, const char *name, char *ret_value, size_t size_max);
 
