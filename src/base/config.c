@@ -142,8 +142,12 @@ static void check_line(struct reading *reading, struct span line)
 	if (indent > 0)
 		refuse(reading, "a line must not begin with white space");
 	const uint8_t *end = memchr(line.data, ']', line.size);
-	if (line.data[0] != '[' || !end)
+	if (line.data[0] != '[')
 		return;
+	if (!end) {
+		refuse(reading, "a section's name must end with ]");
+		return;
+	}
 	struct span name = span_of(line.data + 1, (size_t)(end - line.data) - 1);
 	if (!is_known_section(reading, name))
 		refuse(reading, "[%.*s]: no such section", (int)(name.size < 40 ? name.size : 40),

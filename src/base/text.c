@@ -376,52 +376,51 @@ static bool is_vin_shaped(const char *token, size_t length)
 	return true;
 }
 
-/* How much at the front of the text must not be shown (0: nothing), looking at one token or hex run. */
-static size_t withheld_length(const char *text, bool token_starts, size_t token_length)
+static size_t count_while(const char *text, size_t length, bool (*is_one)(char c))
 {
-	if (token_starts && is_vin_shaped(text, token_length))
-		return token_length;
-	size_t digits = 0;
-	while (digits < token_length && is_hex(text[digits]))
-		digits++;
-	return digits >= HASH_DIGITS ? digits : 0;
+	size_t count = 0;
+	while (count < length && is_one(text[count]))
+		count++;
+	return count;
 }
 
-static size_t token_length(const char *text)
+/* Each returns where the next output goes; output never passes the reading place, as marks only shorten. */
+static char *put_kept(char *out, const char *text, size_t length)
 {
-	size_t length = 0;
-	while (is_alphanumeric(text[length]))
-		length++;
-	return length;
+	memmove(out, text, length);
+	return out + length;
+}
+
+static char *put_token(char *out, const char *token, size_t length)
+{
+	if (is_vin_shaped(token, length))
+		return put_kept(out, WITHHELD, WITHHELD_LENGTH);
+	for (size_t i = 0; i < length;) {
+		size_t digits = count_while(token + i, length - i, is_hex);
+		size_t step = digits > 0 ? digits : 1;
+		if (digits >= HASH_DIGITS)
+			out = put_kept(out, WITHHELD, WITHHELD_LENGTH);
+		else
+			out = put_kept(out, token + i, step);
+		i += step;
+	}
+	return out;
 }
 
 void text_withhold(char *text)
 {
-	char *out = text; /* never passes the reading place: the mark is shorter than what it stands for */
-	size_t left_in_token = 0;
+	char *out = text;
 	while (*text) {
-		/* A percent escape separates: its digits are not part of what follows. */
-		if (left_in_token == 0 && text[0] == '%' && is_hex(text[1]) && is_hex(text[2])) {
-			memmove(out, text, 3);
-			out += 3;
-			text += 3;
-			continue;
+		size_t length = count_while(text, SIZE_MAX, is_alphanumeric);
+		if (length > 0) {
+			out = put_token(out, text, length);
+		} else {
+			/* A percent escape separates: its digits are not part of the token behind it. */
+			bool escape = text[0] == '%' && is_hex(text[1]) && is_hex(text[2]);
+			length = escape ? 3 : 1;
+			out = put_kept(out, text, length);
 		}
-		bool starts = left_in_token == 0;
-		if (starts)
-			left_in_token = token_length(text);
-		size_t withheld = withheld_length(text, starts, left_in_token);
-		if (withheld > 0) {
-			memcpy(out, WITHHELD, WITHHELD_LENGTH);
-			out += WITHHELD_LENGTH;
-			text += withheld;
-			left_in_token -= withheld;
-			continue;
-		}
-		*out++ = *text++;
-		if (left_in_token > 0)
-			left_in_token--;
+		text += length;
 	}
-	/* What was behind the new end is wiped with the rest. */
 	memset(out, 0, (size_t)(text - out));
 }
