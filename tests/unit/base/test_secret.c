@@ -8,6 +8,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The address sanitizer makes mlock() a no-op and keeps frames elsewhere. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESSES_ARE_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESSES_ARE_CHECKED 1
+#endif
+#endif
+
 /* The line of /proc/self/smaps that says what the kernel was told about the mapping at this address. */
 static bool mapping_has_flag(const void *address, const char *flag)
 {
@@ -37,7 +46,9 @@ static void secrets_are_zeroed_locked_and_not_dumped(void **state)
 	for (size_t i = 0; i < 5000; i++)
 		assert_int_equal(secret.data[i], 0);
 	memset(secret.data, 'x', 5000);
+#ifndef ADDRESSES_ARE_CHECKED
 	assert_true(mapping_has_flag(secret.data, " lo ")); /* locked */
+#endif
 	assert_true(mapping_has_flag(secret.data, " dd ")); /* not dumped */
 	assert_true(mapping_has_flag(secret.data, " dc ")); /* not copied on fork */
 	secret_release(&secret);
@@ -45,6 +56,7 @@ static void secrets_are_zeroed_locked_and_not_dumped(void **state)
 	secret_release(&secret);
 }
 
+#ifndef ADDRESSES_ARE_CHECKED
 static void no_lock_is_told(void **state)
 {
 	(void)state;
@@ -63,6 +75,7 @@ static void no_lock_is_told(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 }
+#endif
 
 static void comparison_sees_every_byte(void **state)
 {
@@ -88,30 +101,25 @@ static void wiping_wipes(void **state)
 	secret_wipe(NULL, 0);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ADDRESSES_ARE_CHECKED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESSES_ARE_CHECKED 1
-#endif
-#endif
-
 #ifndef ADDRESSES_ARE_CHECKED
 #define MARK UINT64_C(0x5ec4e7c0ffee5ec4)
 
+static uintptr_t marked;
+
 /* Leaves the mark in a frame that is then gone, and tells where. */
-__attribute__((noinline)) static uintptr_t leave_mark(void)
+__attribute__((noinline)) static void leave_mark(void)
 {
 	volatile uint64_t places[512];
 	for (size_t i = 0; i < 512; i++)
 		places[i] = MARK;
-	return (uintptr_t)&places[256];
+	marked = (uintptr_t)&places[256];
 }
 
 static void stack_below_is_scrubbed(void **state)
 {
 	(void)state;
-	volatile uint64_t *place = (volatile uint64_t *)leave_mark();
+	leave_mark();
+	volatile uint64_t *place = (volatile uint64_t *)marked;
 	uint64_t before = *place;
 	secret_scrub_stack();
 	uint64_t after = *place;
@@ -175,10 +183,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_are_zeroed_locked_and_not_dumped),
-		cmocka_unit_test(no_lock_is_told),
 		cmocka_unit_test(comparison_sees_every_byte),
 		cmocka_unit_test(wiping_wipes),
 #ifndef ADDRESSES_ARE_CHECKED
+		cmocka_unit_test(no_lock_is_told),
 		cmocka_unit_test(stack_below_is_scrubbed),
 #endif
 		cmocka_unit_test(wiping_allocator_behaves),

@@ -196,24 +196,13 @@ static void utf8_is_judged(void **state)
 				     "\xed\x9f\xbf",
 				     "\xee\x80\x80",
 				     "\xf4\x8f\xbf\xbf",
-				     "12345678\xc2\x80"
-				     "12345678"};
+				     "12345678\302\20012345678"};
 	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
 		assert_true(utf8_is_valid(span_of_text(right[i])));
-	const char *const wrong[] = {"\x80",
-				     "\xc3",
-				     "\xc0\xaf",
-				     "\xc1\xbf",
-				     "\xe0\x9f\xbf",
-				     "\xed\xa0\x80",
-				     "\xe2\x82",
-				     "\xf0\x8f\xbf\xbf",
-				     "\xf4\x90\x80\x80",
-				     "\xf5\x80\x80\x80",
-				     "\xff",
-				     "12345678\xc2"
-				     "a",
-				     "1234567\xe2\x82"};
+	const char *const wrong[] = {
+		"\x80",		"\xc3",		 "\xc0\xaf",	     "\xc1\xbf",	 "\xe0\x9f\xbf",
+		"\xed\xa0\x80", "\xe2\x82",	 "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		"\xff",		"12345678\302a", "1234567\xe2\x82"};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_false(utf8_is_valid(span_of_text(wrong[i])));
 	assert_false(utf8_is_valid(span_of("a\0b", 3)));
@@ -269,9 +258,7 @@ static void secrets_are_withheld(void **state)
 		{"vin=1M8GDM9AXKP042788.", "vin=[withheld]."},
 		{"vin 1m8gdm9axkp042788 and 11111111111111111", "vin [withheld] and [withheld]"},
 		{"%201M8GDM9AXKP042788%20", "%20[withheld]%20"},
-		{"gr\xc3\xbc"
-		 "1M8GDM9AXKP042788",
-		 "gr\xc3\xbc[withheld]"},
+		{"gr\303\2741M8GDM9AXKP042788", "gr\xc3\xbc[withheld]"},
 		{"1M8GDM9AXKP04278", "1M8GDM9AXKP04278"},     /* 16 */
 		{"1M8GDM9AXKP0427889", "1M8GDM9AXKP0427889"}, /* 18 */
 		{"1M8GDM9AXKPO42788", "1M8GDM9AXKPO42788"},   /* an O */
