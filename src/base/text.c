@@ -384,27 +384,32 @@ static size_t count_while(const char *text, size_t length, bool (*is_one)(char c
 	return count;
 }
 
-/* Each returns where the next output goes; output never passes the reading place, as marks only shorten. */
+/* Returns where the next output goes; output never passes the reading place, as marks only shorten. */
 static char *put_kept(char *out, const char *text, size_t length)
 {
 	memmove(out, text, length);
 	return out + length;
 }
 
-static char *put_token(char *out, const char *token, size_t length)
+static bool is_secret(const char *token, size_t length)
 {
 	if (is_vin_shaped(token, length))
-		return put_kept(out, WITHHELD, WITHHELD_LENGTH);
+		return true;
 	for (size_t i = 0; i < length;) {
 		size_t digits = count_while(token + i, length - i, is_hex);
-		size_t step = digits > 0 ? digits : 1;
 		if (digits >= HASH_DIGITS)
-			out = put_kept(out, WITHHELD, WITHHELD_LENGTH);
-		else
-			out = put_kept(out, token + i, step);
-		i += step;
+			return true;
+		i += digits > 0 ? digits : 1;
 	}
-	return out;
+	return false;
+}
+
+/* Whether a percent escape stands in front of a VIN: its digits then look like the token's beginning. */
+static bool is_escaped_vin(const char *text)
+{
+	if (text[0] != '%' || !is_hex(text[1]) || !is_hex(text[2]))
+		return false;
+	return is_vin_shaped(text + 3, count_while(text + 3, SIZE_MAX, is_alphanumeric));
 }
 
 void text_withhold(char *text)
@@ -412,12 +417,11 @@ void text_withhold(char *text)
 	char *out = text;
 	while (*text) {
 		size_t length = count_while(text, SIZE_MAX, is_alphanumeric);
-		if (length > 0) {
-			out = put_token(out, text, length);
+		if (length > 0 && is_secret(text, length)) {
+			out = put_kept(out, WITHHELD, WITHHELD_LENGTH);
 		} else {
-			/* A percent escape separates: its digits are not part of the token behind it. */
-			bool escape = text[0] == '%' && is_hex(text[1]) && is_hex(text[2]);
-			length = escape ? 3 : 1;
+			if (length == 0)
+				length = is_escaped_vin(text) ? 3 : 1;
 			out = put_kept(out, text, length);
 		}
 		text += length;

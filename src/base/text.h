@@ -34,9 +34,9 @@ bool utf8_is_valid(struct span text);
 bool text_is_printable(struct span text, bool spaces_allowed);
 
 /*
- * Replaces in place what must never be shown, wherever it came from: each token of exactly 17 letters and
- * digits that has the shape of a VIN, and each run of 64 or more hex digits, by "[withheld]". A last guard for
- * logs and messages, not a reason to pass such things to them.
+ * Replaces in place what must never be shown, wherever it came from, by "[withheld]": each token (run of
+ * letters and digits) that has the shape of a VIN or holds 64 hex digits in a row. A last guard for logs and
+ * messages, not a reason to pass such things to them.
  */
 void text_withhold(char *text);
 

@@ -263,7 +263,9 @@ static void secrets_are_withheld(void **state)
 		{"1M8GDM9AXKP0427889", "1M8GDM9AXKP0427889"}, /* 18 */
 		{"1M8GDM9AXKPO42788", "1M8GDM9AXKPO42788"},   /* an O */
 		{"hash " HASH " end", "hash [withheld] end"},
-		{"x" HASH "yz", "x[withheld]yz"},
+		{"x" HASH "yz-", "[withheld]-"},
+		{"1M8GDM9AXKP042788" HASH "1M8GDM9AXKP042788", "[withheld]"},
+		{"100%1FTFW1ET0EKE51234", "100%[withheld]"}, /* no escape, though it could be one */
 		{HASH "0", "[withheld]"},
 		{"123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef",
 		 "123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"}, /* 63 */
