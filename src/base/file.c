@@ -262,10 +262,7 @@ enum result path_join(const char *directory, const char *name, char ret_path[sta
 	bool bare = directory[0] == '\0'; /* not the root: "" and "x" make "x" */
 	if (directory_length >= PATH_SIZE || name_length >= PATH_SIZE - 1 - directory_length)
 		return RESULT_EXHAUSTED;
-	memcpy(ret_path, directory, directory_length);
-	if (!bare)
-		ret_path[directory_length++] = '/';
-	memcpy(ret_path + directory_length, name, name_length + 1);
+	snprintf(ret_path, PATH_SIZE, "%.*s%s%s", (int)directory_length, directory, bare ? "" : "/", name);
 	return RESULT_OK;
 }
 

@@ -50,7 +50,7 @@ void json_key(struct json_writer *writer, const char *key);
 void json_text(struct json_writer *writer, struct span text); /* escaped; must be valid UTF-8 */
 void json_number(struct json_writer *writer, int64_t number);
 void json_bool(struct json_writer *writer, bool value);
-void json_null_value(struct json_writer *writer); /* json_null is jansson's */
+void json_null_value(struct json_writer *writer);	   /* json_null is jansson's */
 void json_time(struct json_writer *writer, int64_t at_ms); /* RFC 3339 */
 void json_uuid(struct json_writer *writer, const struct uuid *uuid);
 void json_hex(struct json_writer *writer, struct span bytes);

@@ -7,17 +7,12 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* -1 for anything that is not a digit */
-static int hex_value(uint8_t c, bool accept_upper)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (accept_upper && c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+/* 0x40 marks a digit, 0x20 an upper-case one; the low half is its value. */
+static const uint8_t hex_values[256] = {
+	['0'] = 0x40, ['1'] = 0x41, ['2'] = 0x42, ['3'] = 0x43, ['4'] = 0x44, ['5'] = 0x45, ['6'] = 0x46, ['7'] = 0x47,
+	['8'] = 0x48, ['9'] = 0x49, ['a'] = 0x4a, ['b'] = 0x4b, ['c'] = 0x4c, ['d'] = 0x4d, ['e'] = 0x4e, ['f'] = 0x4f,
+	['A'] = 0x6a, ['B'] = 0x6b, ['C'] = 0x6c, ['D'] = 0x6d, ['E'] = 0x6e, ['F'] = 0x6f,
+};
 
 void hex_format(struct span bytes, char *ret_text)
 {
@@ -32,13 +27,18 @@ enum result hex_parse(struct span text, bool accept_upper, uint8_t *ret_bytes, s
 {
 	if (text.size % 2 != 0 || text.size / 2 != size)
 		return RESULT_INVALID;
+	/* No branch on what a digit is: this reads hashed VINs and keys. */
+	uint8_t all = 0x40;
+	uint8_t any = 0;
 	for (size_t i = 0; i < text.size; i++) {
-		if (hex_value(text.data[i], accept_upper) < 0)
-			return RESULT_INVALID;
+		all &= hex_values[text.data[i]];
+		any |= hex_values[text.data[i]];
 	}
+	if (!(all & 0x40) || (any & 0x20 && !accept_upper))
+		return RESULT_INVALID;
 	for (size_t i = 0; i < size; i++) {
-		int high = hex_value(text.data[2 * i], accept_upper);
-		int low = hex_value(text.data[2 * i + 1], accept_upper);
+		unsigned high = hex_values[text.data[2 * i]] & 0x0fU;
+		unsigned low = hex_values[text.data[2 * i + 1]] & 0x0fU;
 		ret_bytes[i] = (uint8_t)(high << 4 | low);
 	}
 	return RESULT_OK;
@@ -193,7 +193,7 @@ static bool take_digits(struct span *text, size_t count, unsigned max, unsigned 
 	return number <= max;
 }
 
-static bool take_either(struct span *text, char one, char other)
+static bool take_either(struct span *text, uint8_t one, uint8_t other)
 {
 	if (text->size == 0 || (text->data[0] != one && text->data[0] != other))
 		return false;
@@ -361,7 +361,7 @@ static bool is_alphanumeric(char c)
 
 static bool is_hex(char c)
 {
-	return hex_value((uint8_t)c, true) >= 0;
+	return hex_values[(uint8_t)c] != 0;
 }
 
 /* ISO 3779: no I, O or Q; of either case, because whoever leaks one may have typed it */

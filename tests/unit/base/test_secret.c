@@ -8,12 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The address sanitizer makes mlock() a no-op and keeps frames elsewhere. */
-#if defined(__SANITIZE_ADDRESS__)
-#define ADDRESSES_ARE_CHECKED 1
+/* The sanitizers make mlock() a no-op, and the address sanitizer keeps frames elsewhere. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESSES_ARE_CHECKED 1
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
 #endif
 #endif
 
@@ -46,7 +46,7 @@ static void secrets_are_zeroed_locked_and_not_dumped(void **state)
 	for (size_t i = 0; i < 5000; i++)
 		assert_int_equal(secret.data[i], 0);
 	memset(secret.data, 'x', 5000);
-#ifndef ADDRESSES_ARE_CHECKED
+#ifndef SANITIZED
 	assert_true(mapping_has_flag(secret.data, " lo ")); /* locked */
 #endif
 	assert_true(mapping_has_flag(secret.data, " dd ")); /* not dumped */
@@ -56,7 +56,7 @@ static void secrets_are_zeroed_locked_and_not_dumped(void **state)
 	secret_release(&secret);
 }
 
-#ifndef ADDRESSES_ARE_CHECKED
+#ifndef SANITIZED
 static void no_lock_is_told(void **state)
 {
 	(void)state;
@@ -101,7 +101,7 @@ static void wiping_wipes(void **state)
 	secret_wipe(NULL, 0);
 }
 
-#ifndef ADDRESSES_ARE_CHECKED
+#ifndef SANITIZED
 #define MARK UINT64_C(0x5ec4e7c0ffee5ec4)
 
 static uintptr_t marked;
@@ -185,7 +185,7 @@ int main(void)
 		cmocka_unit_test(secrets_are_zeroed_locked_and_not_dumped),
 		cmocka_unit_test(comparison_sees_every_byte),
 		cmocka_unit_test(wiping_wipes),
-#ifndef ADDRESSES_ARE_CHECKED
+#ifndef SANITIZED
 		cmocka_unit_test(no_lock_is_told),
 		cmocka_unit_test(stack_below_is_scrubbed),
 #endif
