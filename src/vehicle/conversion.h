@@ -24,7 +24,7 @@ struct conversion {
 /* Any number; grouped by tenant inside. Blocks; thread-safe; allocates nothing. */
 void conversion_run(const struct platform *platform, struct conversion *conversions, size_t count, struct note *note);
 
-/* PROBLEM_PURPOSE_NOT_ALLOWED unless it is on the client's list. */
+/* PROBLEM_PURPOSE_NOT_ALLOWED unless it is on the client's list: only then may it stand in the audit trail. */
 enum problem conversion_check_purpose(const struct client *client, const char *purpose);
 
 /* The outcome into the event: Reference ID, outcome, problem. */

@@ -26,11 +26,11 @@ struct idempotency {
 };
 
 /*
- * key: 1..128 printable ASCII, else VALUE_INVALID. route: "POST /v1/vehicles" with the path as it was asked
- * for, or its template; cut to fit. REQUEST_IN_PROGRESS, IDEMPOTENCY_MISMATCH.
+ * key: 1..128 printable ASCII, else VALUE_INVALID. route: its template, "POST /v1/vehicles/{referenceId}/certificates".
+ * content: what was asked, that is the target as it was sent and the body. REQUEST_IN_PROGRESS, IDEMPOTENCY_MISMATCH.
  */
-enum problem idempotency_begin(struct flow_request *request, const char *route, struct span key, struct span body,
-			       struct idempotency *ret_idempotency);
+enum problem idempotency_begin(struct flow_request *request, const char *route, struct span key,
+			       const struct span content[static 2], struct idempotency *ret_idempotency);
 
 /*
  * Keeps the final answer. serial: of an answer that held a private key, with its Reference ID: body is then not kept;

@@ -39,10 +39,10 @@ struct manifest_load;
 MUST_USE enum result manifest_load_open(struct flow_request *request, struct manifest_load **ret_load);
 enum problem manifest_load_feed(struct manifest_load *load, struct span bytes);
 /*
- * The body's end: a last line without line feed counts when it is whole. The request's event then tells the sum; the
- * caller records it.
+ * The body's end. A last line without line feed counts when the body is whole, and is ignored when the sender was cut
+ * off. The request's event then tells the sum; the caller records it.
  */
-enum problem manifest_load_finish(struct manifest_load *load);
+enum problem manifest_load_finish(struct manifest_load *load, bool body_is_whole);
 void manifest_load_report(const struct manifest_load *load, struct manifest_report *ret_report);
 void manifest_load_close(struct manifest_load *load);
 

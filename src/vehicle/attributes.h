@@ -1,0 +1,18 @@
+/*
+ * A vehicle's attributes: a JSON object that its tenant keeps with it. Internal to the flows.
+ */
+#ifndef VINVEIL_VEHICLE_ATTRIBUTES_H
+#define VINVEIL_VEHICLE_ATTRIBUTES_H
+
+#include "vehicle/flow.h"
+
+#include <jansson.h>
+
+/*
+ * Applies a merge patch (RFC 7396) to the stored text (NULL: {}); the new text lives in the request's arena.
+ * VALUE_INVALID with a detail (not an object, or too large), VIN_NOT_ALLOWED (product rule 9: any name or text within).
+ */
+enum problem attributes_merge(struct flow_request *request, const char *current, const json_t *patch,
+			      const char **ret_text);
+
+#endif

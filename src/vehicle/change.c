@@ -1,0 +1,107 @@
+#include "vehicle/change.h"
+
+#include <stdio.h>
+
+void change_init(struct change *change, struct flow_request *request)
+{
+	*change = (struct change){.request = request};
+}
+
+static void fail(struct change *change, enum result result)
+{
+	if (change->result == RESULT_OK)
+		change->result = result;
+}
+
+void change_add(struct change *change, struct registry_write write)
+{
+	if (change->count == CHANGE_WRITES_MAX)
+		fail(change, RESULT_UNAVAILABLE);
+	else
+		change->writes[change->count++] = write;
+}
+
+/* A copy that lives as long as the request; NULL fails the change. */
+static const void *keep(struct change *change, const void *record, size_t size)
+{
+	void *kept = arena_alloc(change->request->arena, size);
+
+	if (kept == NULL)
+		fail(change, RESULT_MEMORY);
+	else
+		memcpy(kept, record, size);
+	return kept;
+}
+
+void change_add_history(struct change *change, const struct uuid *reference_id, struct history_entry entry)
+{
+	struct flow_request *request = change->request;
+
+	entry.at_ms = clock_now_ms(request->platform->clock);
+	snprintf(entry.actor, sizeof(entry.actor), "%s", request->client->id);
+	const struct history_entry *kept = keep(change, &entry, sizeof(entry));
+	const struct uuid *kept_id = keep(change, reference_id, sizeof(*reference_id));
+	change_add(change, (struct registry_write){.kind = REGISTRY_APPEND_HISTORY,
+						   .history = {.reference_id = kept_id, .entry = kept}});
+}
+
+void change_add_device_history(struct change *change, const struct uuid *reference_id, const char *from, const char *to)
+{
+	struct history_entry entry = {.event = to[0] != '\0' ? HISTORY_DEVICE_CHANGED : HISTORY_DEVICE_REMOVED};
+
+	snprintf(entry.from, sizeof(entry.from), "%s", from);
+	snprintf(entry.to, sizeof(entry.to), "%s", to);
+	change_add_history(change, reference_id, entry);
+}
+
+void change_update_vehicle(struct change *change, struct vehicle *vehicle)
+{
+	vehicle->version++;
+	vehicle->updated_at_ms = clock_now_ms(change->request->platform->clock);
+	change_add(change, (struct registry_write){.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = vehicle});
+}
+
+void change_add_certificate(struct change *change, const struct certificate_record *record)
+{
+	const struct certificate_record *kept = keep(change, record, sizeof(*record));
+
+	change_add(change, (struct registry_write){.kind = REGISTRY_INSERT_CERTIFICATE, .certificate = kept});
+	change_add_history(change, &record->reference_id,
+			   (struct history_entry){
+				   .event = HISTORY_CERTIFICATE_ISSUED, .has_serial = true, .serial = record->serial});
+}
+
+void change_revoke(struct change *change, const struct certificate_record *record, enum revocation_reason reason)
+{
+	const struct serial *kept = keep(change, &record->serial, sizeof(record->serial));
+	int64_t now_ms = clock_now_ms(change->request->platform->clock);
+
+	change_add(change, (struct registry_write){.kind = REGISTRY_REVOKE_CERTIFICATE,
+						   .revoke = {.serial = kept, .reason = reason, .at_ms = now_ms}});
+	change_add_history(change, &record->reference_id,
+			   (struct history_entry){.event = HISTORY_CERTIFICATE_REVOKED,
+						  .has_serial = true,
+						  .serial = record->serial,
+						  .reason = reason});
+	change->revoked_count++;
+}
+
+static enum result commit(struct change *change, enum registry_conflict *ret_conflict)
+{
+	struct flow_request *request = change->request;
+
+	TRY(change->result);
+	return audit_commit(request->platform, request->event, request->arena, change->writes, change->count,
+			    ret_conflict, &request->note);
+}
+
+enum result change_commit(struct change *change, enum registry_conflict *ret_conflict)
+{
+	enum registry_conflict conflict = REGISTRY_CONFLICT_NONE;
+	enum result result = commit(change, &conflict);
+
+	*ret_conflict = result == RESULT_CONFLICT ? conflict : REGISTRY_CONFLICT_NONE;
+	if (!change->request->event->is_recorded)
+		change->request->event->has_serial = false; /* of no certificate */
+	return result;
+}

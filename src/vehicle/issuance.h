@@ -1,0 +1,43 @@
+/*
+ * Issuing one certificate, in two steps. An order is the key to be certified, judged once; it may then be issued
+ * under one Reference ID after the other, until a change that holds the certificate is committed. Internal to the
+ * flows.
+ */
+#ifndef VINVEIL_VEHICLE_ISSUANCE_H
+#define VINVEIL_VEHICLE_ISSUANCE_H
+
+#include "vehicle/certificates.h"
+
+/* Zero-initialised is releasable; release wipes the private key. */
+struct certificate_order {
+	struct buf csr_der;
+	struct buf private_key_pem; /* empty unless the key was made here */
+	uint8_t spki_sha256[SHA256_SIZE];
+};
+#define CERTIFICATE_ORDER_CLEANUP __attribute__((cleanup(certificate_order_release)))
+void certificate_order_release(struct certificate_order *order);
+
+/*
+ * csr empty: a key is made, unless the manifest pins one (CSR_REQUIRED). CSR_INVALID with a detail; KEY_MISMATCH
+ * when it is not the pinned one.
+ */
+enum problem certificate_order_make(struct flow_request *request, struct span csr,
+				    const struct device_manifest_entry *device, struct certificate_order *ret_order);
+
+/*
+ * Issues to the vehicle and its device: KEY_REUSED when the key was certified for another. Nobody may learn of the
+ * credentials before the record is committed. ret_credentials gets a copy of the order's private key.
+ */
+enum problem certificate_order_issue(struct flow_request *request, const struct certificate_order *order,
+				     const struct vehicle *vehicle, struct certificate_record *ret_record,
+				     struct credentials *ret_credentials);
+
+/* A vehicle's certificates that are neither revoked nor expired, whatever device they are for; newest first. */
+struct certificate_list {
+	struct certificate_record *records;
+	size_t count;
+};
+MUST_USE enum result certificates_read_valid(struct flow_request *request, const struct uuid *reference_id,
+					     struct certificate_list *ret_list);
+
+#endif
