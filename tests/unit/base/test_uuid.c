@@ -75,6 +75,9 @@ static void other_forms_are_refused(void **state)
 		"f81d4fae-7dec-11d0-a76500a0-c91e6bf6",
 		"f81d4fae-7dec-11d0-a765-00a0c91e6bf-",
 		"f81d4fae_7dec-11d0-a765-00a0c91e6bf6",
+		"f81d4fae-7dec_11d0-a765-00a0c91e6bf6",
+		"f81d4fae-7dec-11d0_a765-00a0c91e6bf6",
+		"f81d4fae-7dec-11d0-a765_00a0c91e6bf6",
 		" 81d4fae-7dec-11d0-a765-00a0c91e6bf6",
 	};
 	struct uuid uuid = {{9}};
