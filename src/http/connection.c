@@ -463,20 +463,31 @@ static void connection_readable(struct connection *connection)
 	settle(connection);
 }
 
-/* After an answer: what was pipelined behind it, then what TLS still holds. */
+/* Feeds what was kept of the input, as far as it is wanted now. */
+static void feed_kept(struct connection *connection)
+{
+	struct buf *kept = &connection->input;
+	struct span input = {0};
+	if (kept->size > 0)
+		input = span_of(kept->data + connection->input_used, kept->size - connection->input_used);
+	connection_feed(connection, &input);
+	if (input.size > 0 && connection->state != CONNECTION_CLOSED) {
+		connection->input_used = kept->size - input.size;
+		return;
+	}
+	buf_release(kept);
+	connection->input_used = 0;
+}
+
+/*
+ * After an answer or a chunk: what was pipelined behind it, then what TLS still holds. Fed once even without
+ * input: the end of a body whose last byte was in that chunk has yet to be noticed.
+ */
 static void connection_resume(struct connection *connection)
 {
-	while (connection->state == CONNECTION_READING && connection->input.size > 0) {
-		struct buf *kept = &connection->input;
-		struct span input = span_of(kept->data + connection->input_used, kept->size - connection->input_used);
-		connection_feed(connection, &input);
-		if (input.size == 0 || connection->state == CONNECTION_CLOSED) {
-			buf_release(kept);
-			connection->input_used = 0;
-		} else {
-			connection->input_used = kept->size - input.size;
-		}
-	}
+	do {
+		feed_kept(connection);
+	} while (connection->state == CONNECTION_READING && connection->input.size > 0);
 	if (connection->state != CONNECTION_READING)
 		return;
 	if (connection->loop->is_draining && connection_is_idle(connection))
