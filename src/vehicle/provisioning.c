@@ -251,7 +251,7 @@ static enum problem provision_known(struct provisioner *provisioner, struct vehi
 {
 	struct audit_event *event = provisioner->request->event;
 	struct change change;
-	bool needs;
+	bool needs = false;
 
 	/* That it is known has been told: a conversion (product rule 7). */
 	event->purpose = PURPOSE_PROVISIONING;
