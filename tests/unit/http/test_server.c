@@ -90,7 +90,7 @@ static void test_byte_by_byte(void **state)
 	struct answer answer;
 	(void)state;
 	for (size_t i = 0; i < strlen(POST_5); i++)
-		client_send(&client, span_of(POST_5 + i, 1));
+		client_send(&client, span_of(&POST_5[i], 1));
 	client_receive(&client, false, &answer);
 	assert_true(span_is_text(buf_span(&answer.body), "hello"));
 	answer_release(&answer);
