@@ -203,7 +203,8 @@ static void put_escaped(struct json_writer *writer, uint8_t byte)
 	}
 }
 
-static void put_quoted(struct json_writer *writer, struct span text)
+/* The slow way: any characters, checked, with the runs between escapes copied whole. */
+static void put_escaping(struct json_writer *writer, struct span text)
 {
 	if (!utf8_is_valid(text) && writer->result == RESULT_OK)
 		writer->result = RESULT_INVALID;
@@ -219,6 +220,35 @@ static void put_quoted(struct json_writer *writer, struct span text)
 	if (text.size > plain_from)
 		put(writer, span_of(text.data + plain_from, text.size - plain_from));
 	put_byte(writer, '"');
+}
+
+static bool is_plain(struct span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		if (escapes[text.data[i]] || text.data[i] & 0x80)
+			return false;
+	}
+	return true;
+}
+
+/* Nearly every key and text is plain ASCII without escapes: one reservation, one copy. */
+static void put_quoted(struct json_writer *writer, struct span text)
+{
+	if (writer->result != RESULT_OK)
+		return;
+	if (!is_plain(text) || text.size > SIZE_MAX - 2) {
+		put_escaping(writer, text);
+		return;
+	}
+	uint8_t *room = NULL;
+	writer->result = buf_reserve(writer->buf, text.size + 2, &room);
+	if (writer->result != RESULT_OK)
+		return;
+	room[0] = '"';
+	if (text.size > 0)
+		memcpy(room + 1, text.data, text.size);
+	room[text.size + 1] = '"';
+	writer->buf->size += text.size + 2;
 }
 
 static void begin_container(struct json_writer *writer, char bracket)
