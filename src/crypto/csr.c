@@ -50,13 +50,13 @@ enum result csr_decode(struct span text, struct buf *ret_der, struct note *note)
 
 	if (text.size == 0 || text.size > CSR_TEXT_SIZE_MAX)
 		return refuse(note, text.size == 0 ? "the CSR is empty" : "the CSR is too large");
+	if (has_text_behind(text))
+		return refuse(note, "there is something behind the CSR");
 	result = pem_decode(text, "CERTIFICATE REQUEST", CSR_SIZE_MAX, ret_der);
 	if (result == RESULT_ABSENT)
 		result = pem_decode(text, "NEW CERTIFICATE REQUEST", CSR_SIZE_MAX, ret_der);
 	if (result == RESULT_ABSENT)
 		result = base64_decode_lines(text, CSR_SIZE_MAX, ret_der);
-	else if (result == RESULT_OK && has_text_behind(text))
-		result = RESULT_INVALID;
 	if (result == RESULT_INVALID)
 		return refuse(note, "the CSR is neither one PEM CERTIFICATE REQUEST nor base64 of DER");
 	return result;
