@@ -1,0 +1,253 @@
+"""Walks the story of vinveil on a fresh installation, with public VINs; called by script/demo."""
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / "build/release/bin"
+ONCE = sys.argv[1] == "yes"
+VINS = [line.split("\t")[0] for line in (ROOT / "tests/vectors/vins.tsv").read_text().splitlines()
+        if line and not line.startswith("#") and not line.startswith("vin\t")]
+COLOUR = sys.stdout.isatty()
+
+
+class DoesNotHold(Exception):
+    """A step of the story that did not come true."""
+
+
+def tell(text):
+    print(text, flush=True)
+
+
+def chapter(text):
+    tell("\n" + (f"\033[1m{text}\033[0m" if COLOUR else text))
+
+
+def check(condition, what):
+    if not condition:
+        raise DoesNotHold(what)
+
+
+def free_port_base():
+    for base in range(8443, 60000, 10):
+        try:
+            for port in (base, base + 1):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+    raise DoesNotHold("no free port")
+
+
+class Story:
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.data = self.directory / "data"
+        self.platform = None
+
+    def vinveil(self, *arguments, input=None, expect=0):
+        """Runs the CLI as a person would; returns its standard output, parsed when it is JSON."""
+        done = subprocess.run([BIN / "vinveil", *arguments, "--data", self.data], input=input, text=True,
+                              capture_output=True)
+        check(done.returncode == expect,
+              f"vinveil {' '.join(map(str, arguments))}: exit {done.returncode}, not {expect}\n{done.stderr}")
+        if "--json" in arguments and expect == 0:
+            return json.loads(done.stdout)
+        return done.stdout + done.stderr
+
+    def start(self):
+        port = free_port_base()
+        log = open(self.directory / "platform.log", "wb")
+        self.platform = subprocess.Popen([BIN / "vinveil", "dev", "--data", self.data, "--port-base", str(port)],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        line = self.platform.stdout.readline()
+        check(line.startswith("ready"), f"the platform did not start; see {log.name}")
+        tell("  " + line.strip())
+
+    def stop(self):
+        if self.platform is not None and self.platform.poll() is None:
+            self.platform.send_signal(signal.SIGTERM)
+            self.platform.wait(60)
+
+    # ---- the chapters ----
+
+    def manifest(self):
+        chapter("1. The TCU manufacturer delivers a device manifest.")
+        path = self.directory / "manifest.ndjson"
+        path.write_text("".join(json.dumps({"deviceId": f"TCU-{n:04d}", "model": "T-Box 5", "manufacturer": "Telematix"})
+                                + "\n" for n in range(1, 51)))
+        answer = self.vinveil("devices", "load", path, "--as", "factory", "--json")
+        check(answer["accepted"] == 50, f"50 devices were offered: {answer}")
+        tell("  50 telematics units may now be provisioned; nobody else's can.")
+
+    def openssl(self, *arguments):
+        done = subprocess.run(["openssl", *arguments], text=True, capture_output=True)
+        check(done.returncode == 0, f"openssl {arguments[0]}: {done.stderr}")
+        return done.stdout
+
+    def provision(self):
+        chapter("2. Cars leave the line: each gets a random Reference ID and a certificate in its name.")
+        key, csr = self.directory / "tcu.key", self.directory / "tcu.csr"
+        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key))
+        self.openssl("req", "-new", "-key", str(key), "-subj", "/CN=whatever the TCU says", "-out", str(csr))
+        self.first = self.vinveil("provision", "--device-id", "TCU-0001", "--csr", csr, "--as", "factory", "--json",
+                                  input=VINS[0])
+        tell(f"  A TCU that made its own key sent a CSR:   Reference ID {self.first['referenceId']}")
+        for number, vin in enumerate(VINS[1:20], 2):
+            answer = self.vinveil("provision", "--device-id", f"TCU-{number:04d}", "--as", "factory", "--json", input=vin)
+            check(answer["referenceId"] != self.first["referenceId"], "two vehicles share a Reference ID")
+        self.last = answer
+        tell(f"  19 more, with keys returned once and never kept; the last: {answer['referenceId']}")
+        certificate = self.directory / "tcu.pem"
+        certificate.write_text(self.first["credentials"]["certificate"])
+        subject = self.openssl("x509", "-in", str(certificate), "-noout", "-subject", "-ext", "extendedKeyUsage").split("\n")
+        tell("  Its certificate says: " + subject[0].strip())
+        check(self.first["referenceId"] in subject[0], "the certificate does not name the Reference ID")
+        again = self.vinveil("provision", "--device-id", "TCU-0001", "--csr", csr, "--as", "factory", "--json",
+                             input=VINS[0])
+        check(again["referenceId"] == self.first["referenceId"] and "credentials" not in again,
+              "a known vehicle was not merely validated")
+        tell("  Asked again for the first: the same Reference ID, validated, no second certificate.")
+
+    def convert(self):
+        chapter("3. The CRM knows a VIN's hash and needs the Reference ID.")
+        hashed = hashlib.sha256(VINS[0].encode()).hexdigest()
+        answer = self.vinveil("lookup", "--purpose", "customer-service", "--as", "crm", "--json", input=hashed)
+        check(answer["referenceId"] == self.first["referenceId"], "the conversion found another vehicle")
+        tell(f"  hashed VIN in, {answer['referenceId']} out; who asked and why is in the audit log already.")
+        refusal = self.vinveil("lookup", "--purpose", "customer-service", "--as", "service-center", input=hashed, expect=4)
+        tell("  The service centre tries the same and is refused: " + refusal.strip().splitlines()[-1])
+        refusal = self.vinveil("lookup", "--purpose", "marketing", "--as", "crm", input=hashed, expect=4)
+        tell("  The CRM tries it for marketing: " + refusal.strip().splitlines()[-1])
+
+    def revoked_serials(self):
+        operations = json.loads((self.data / "dev.json").read_text())["operations"]
+        crl = self.directory / "device.crl"
+        done = subprocess.run(["curl", "-sS", "--fail", "-o", crl, f"{operations}/crl/device.crl"], capture_output=True)
+        check(done.returncode == 0, f"the CRL: {done.stderr}")
+        return self.openssl("crl", "-inform", "DER", "-in", str(crl), "-noout", "-text").upper()
+
+    def change_tcu(self):
+        chapter("4. A service centre replaces a telematics unit.")
+        answer = self.vinveil("tcu", "change", "--device-id", "TCU-0001", "--new-device-id", "TCU-0030",
+                              "--as", "service-center", "--json", input=VINS[0])
+        check(answer["referenceId"] == self.first["referenceId"] and answer["deviceId"] == "TCU-0030", "wrong vehicle")
+        serial = self.first["credentials"]["serialNumber"].replace(":", "").upper()
+        until = time.monotonic() + 10
+        while serial not in self.revoked_serials():
+            check(time.monotonic() < until, "the old certificate is not on the CRL")
+            time.sleep(0.05)
+        tell(f"  TCU-0001 out, TCU-0030 in, the Reference ID stays. The old certificate {serial[:16]}… is on the CRL.")
+        again = self.vinveil("provision", "--device-id", "TCU-0030", "--as", "factory", "--json", input=VINS[0])
+        check(again["referenceId"] == self.first["referenceId"] and "credentials" in again, "the new unit has no credentials")
+        tell("  The new unit provisions and comes back under the same Reference ID.")
+        answer = self.vinveil("tcu", "delete", "--device-id", "TCU-0020", "--reference-id", self.last["referenceId"],
+                              "--as", "service-center", "--json")
+        check(answer["deviceId"] is None, "the device is still there")
+        tell("  Another car goes to the workshop without one: device ID null.")
+        tell("\n" + "".join(f"    {line}\n" for line in self.vinveil(
+            "vehicle", "history", self.first["referenceId"], "--as", "service-center").splitlines()).rstrip())
+
+    def reveal(self):
+        chapter("5. A court asks for a VIN. Nobody can reveal one alone.")
+        request = self.vinveil("reveal", "request", self.first["referenceId"], "--purpose", "legal-request", "--reason",
+                               "order of the district court", "--ticket", "AZ-2026-17", "--as", "investigator", "--json")
+        number = request["revealRequestId"]
+        self.vinveil("reveal", "open", number, "--as", "investigator", expect=1)
+        tell("  The investigator asks, tries to open at once, and is told to wait for a second person.")
+        self.vinveil("reveal", "approve", number, "--as", "approver")
+        answer = self.vinveil("reveal", "open", number, "--as", "investigator", "--json")
+        check(answer["vin"] == VINS[0], "the wrong VIN came out")
+        tell(f"  The approver approves; the VIN is opened, once: {answer['vin'][:3]}…{answer['vin'][-2:]} (it is the right one).")
+        self.vinveil("reveal", "open", number, "--as", "investigator", expect=1)
+        tell("  A second look at it: gone.")
+
+    def audit(self):
+        chapter("6. The auditor proves who learned what.")
+        tell("".join(f"    {line}\n" for line in self.vinveil(
+            "audit", "tail", "--lines", "6", "--as", "auditor").splitlines()).rstrip())
+        time.sleep(2.5)
+        verdict = self.vinveil("audit", "verify", "--json")
+        check(verdict["verified"], "the log does not verify")
+        tell(f"  Every one of {verdict['checkpointSize']} entries verified offline against the signed checkpoint.")
+
+    def grep(self):
+        chapter("7. And the VINs? Everything on disk is searched for them.")
+        needles = []
+        for vin in VINS[:20]:
+            digest = hashlib.sha256(vin.encode()).digest()
+            for form in (vin.encode(), digest):
+                needles += [form, form.hex().encode(), form.hex().upper().encode(), base64.b64encode(form).rstrip(b"="),
+                            form.decode("latin-1").encode("utf-16-le")]
+        files = hits = size = 0
+        places = [self.data, self.directory / "platform.log"]
+        for path in (p for place in places for p in ([place] if place.is_file() else place.rglob("*"))):
+            if not path.is_file():
+                continue
+            content = path.read_bytes()
+            files, size = files + 1, size + len(content)
+            for needle in needles:
+                if needle in content:
+                    hits += 1
+                    tell(f"  FOUND in {path}")
+        check(hits == 0, f"{hits} VINs found on disk")
+        tell(f"  {files} files, {size / 1e6:.1f} MB, {len(needles)} forms of 20 VINs and their hashes: {hits} found.")
+
+
+def what_next(story):
+    chapter("The platform stays up. Try:")
+    program = os.path.relpath(BIN / "vinveil")
+    tell(f"""  {program} vehicle show {story.first['referenceId']} --data {story.data}
+  {program} audit tail --data {story.data}
+  {program} client list --data {story.data}
+  {program} --help
+  curl --cacert {story.data}/ca/server-root.pem --cert {story.data}/clients/admin.pem \\
+       --key {story.data}/clients/admin.key {json.loads((story.data / 'dev.json').read_text())['api']}/openapi.json
+^C ends it and removes {story.directory}.""")
+    try:
+        story.platform.wait()
+    except KeyboardInterrupt:
+        tell("\nstopping …")
+
+
+def main():
+    directory = tempfile.mkdtemp(prefix="vinveil-demo-")
+    story = Story(directory)
+    try:
+        chapter("0. An installation from nothing: three roots, a key daemon, a registry, an API.")
+        story.start()
+        story.manifest()
+        story.provision()
+        story.convert()
+        story.change_tcu()
+        story.reveal()
+        story.audit()
+        story.grep()
+        if not ONCE:
+            what_next(story)
+        story.stop()
+        tell("\nThe VIN never left the vault.")
+        return 0
+    except DoesNotHold as reason:
+        print(f"\nThis step does not hold: {reason}", file=sys.stderr)
+        log = pathlib.Path(directory) / "platform.log"
+        if log.exists():
+            print(log.read_text()[-3000:], file=sys.stderr)
+        return 1
+    finally:
+        story.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

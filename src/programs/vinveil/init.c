@@ -1,0 +1,87 @@
+/* `vinveil init`: a new production installation. */
+#include "programs/vinveil/commands.h"
+#include "programs/vinveil/installation.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAMES_MAX 16
+
+static int take_names(const struct invocation *invocation, const char **ret_names)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < invocation->value_count && count < NAMES_MAX; i++)
+		if (strcmp(invocation->values[i].name, "name") == 0)
+			ret_names[count++] = invocation->values[i].value;
+	ret_names[count] = NULL;
+	if (count > 0)
+		return EXIT_DONE;
+	say_error("say how clients will reach it: --name vault.example (once for each DNS name or address)");
+	return EXIT_USAGE;
+}
+
+static void tell_next_steps(const struct installation *installation)
+{
+	printf("made %s\n\n"
+	       "root keys        %s/{device,operator,server}-root.key\n"
+	       "                 take them off this machine: only `vinveil client add` needs the operator root\n"
+	       "first client     %s/platform.{key,pem}: makes tenants and their administrators\n"
+	       "audit log key    %s/ca/audit-log.vkey: give a copy to your auditors now\n\n"
+	       "start it         vinveil-keyd --config %s/keyd.conf\n"
+	       "                 vinveil serve --config %s/vinveild.conf\n"
+	       "keep the keys    vinveil keys export --data %s --out FILE\n",
+	       installation->directory, installation->roots_directory, installation->roots_directory,
+	       installation->directory, installation->directory, installation->directory, installation->directory);
+}
+
+static int run_init(const struct invocation *invocation)
+{
+	struct installation installation = {0};
+	struct note note = {0};
+	const char *names[NAMES_MAX + 1];
+	const char *directory = option_get(invocation, "data"), *roots = option_get(invocation, "root-out");
+	const char *listen = option_get(invocation, "listen");
+	int64_t port;
+	if (directory == NULL || roots == NULL) {
+		say_error("say where: --data DIR for the installation, --root-out DIR for the root keys (another medium)");
+		return EXIT_USAGE;
+	}
+	if (take_names(invocation, names) != EXIT_DONE ||
+	    !option_get_number(invocation, "port", 1, 65534, 8443, &port))
+		return EXIT_USAGE;
+	installation.server_names = names;
+	installation.api_port = (uint16_t)port;
+	installation.operations_port = (uint16_t)(port + 1);
+	if (snprintf(installation.roots_directory, PATH_SIZE, "%s", roots) >= PATH_SIZE ||
+	    snprintf(installation.listen_address, sizeof installation.listen_address, "%s",
+		     listen != NULL ? listen : "0.0.0.0") >= (int)sizeof installation.listen_address) {
+		say_error("a path or address is too long");
+		return EXIT_USAGE;
+	}
+	if (strncmp(roots, directory, strlen(directory)) == 0) {
+		say_error("the root keys must not go into the data directory: choose another --root-out");
+		return EXIT_USAGE;
+	}
+	enum result result = installation_create(&installation, directory, &note);
+	if (result != RESULT_OK)
+		return fail("making the installation", result, &note);
+	tell_next_steps(&installation);
+	return EXIT_DONE;
+}
+
+const struct command command_init = {
+	.words = "init",
+	.arguments = "",
+	.summary = "make a new installation: roots, keys, registry, configuration",
+	.description =
+		"Makes the three roots (device, operator, server), keyd's keys and the device issuer, the server's\n"
+		"certificate, an empty registry with the tenant `platform` and its first client, and both\n"
+		"configuration files. The root keys go to --root-out, never into the data directory.",
+	.run = run_init,
+	.options = {{"data", "DIR", "the installation; must be empty", false},
+		    {"root-out", "DIR", "where the root keys and the first client go: keep it offline", false},
+		    {"name", "NAME", "DNS name or address in the server's certificate", true},
+		    {"listen", "ADDRESS", "address of the API (default 0.0.0.0)", false},
+		    {"port", "N", "API on port N, operations on loopback port N+1 (default 8443)", false},
+		    {NULL, NULL, NULL, false}},
+};

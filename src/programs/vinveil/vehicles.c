@@ -1,0 +1,313 @@
+/* `vinveil provision`, `lookup`, `vehicle show`, `vehicle history`, `tcu change`, `tcu delete`. */
+#include "programs/vinveil/commands.h"
+#include "programs/vinveil/request.h"
+#include "programs/vinveil/vin_input.h"
+
+#include "base/secret.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct output_member vehicle_members[] = {
+	{"referenceId", "Reference ID"}, {"tenantId", "tenant"},	{"deviceId", "device ID"}, {"state", "state"},
+	{"createdAt", "created"},	 {"updatedAt", "updated"}, {"version", "version"},
+};
+#define VEHICLE_MEMBERS (sizeof vehicle_members / sizeof vehicle_members[0])
+
+/* ---- provision ------------------------------------------------------------------------------------- */
+
+static int write_csr(const struct invocation *invocation, struct json_writer *writer)
+{
+	BUF_CLEANUP struct buf pem = {.size_max = 65536};
+	struct note note = {0};
+	const char *path = option_get(invocation, "csr");
+	if (path == NULL)
+		return EXIT_DONE;
+	enum result result = file_read(path, &pem, &note);
+	if (result != RESULT_OK)
+		return fail(path, result, &note);
+	json_key(writer, "csr");
+	json_text(writer, buf_span(&pem));
+	return EXIT_DONE;
+}
+
+static int write_attributes(const struct invocation *invocation, struct json_writer *writer)
+{
+	JSON_CLEANUP json_t *json = NULL;
+	struct note note = {0};
+	const char *text = option_get(invocation, "attributes");
+	if (text == NULL)
+		return EXIT_DONE;
+	enum result result = json_read(span_of_text(text), &json, &note);
+	if (result != RESULT_OK)
+		return fail("--attributes", result, &note);
+	json_key(writer, "attributes");
+	json_raw(writer, span_of_text(text));
+	return EXIT_DONE;
+}
+
+static int write_file(const char *directory, const char *name, const json_t *credentials, const char *member, mode_t mode)
+{
+	struct note note = {0};
+	char path[PATH_SIZE];
+	const char *text = json_string_value(json_object_get(credentials, member));
+	if (text == NULL)
+		return EXIT_DONE;
+	enum result result = path_join(directory, name, path);
+	if (result == RESULT_OK)
+		result = file_create(path, span_of_text(text), mode, &note);
+	if (result != RESULT_OK)
+		return fail(name, result, &note);
+	printf("%-16s %s\n", member, path);
+	return EXIT_DONE;
+}
+
+static int keep_credentials(const struct invocation *invocation, const json_t *answer)
+{
+	const json_t *credentials = json_object_get(answer, "credentials");
+	const char *directory = option_get(invocation, "out");
+	if (credentials == NULL)
+		puts("credentials      none: the vehicle has a live certificate");
+	if (credentials == NULL || directory == NULL)
+		return EXIT_DONE;
+	struct note note = {0};
+	enum result result = directory_make(directory, 0700, &note);
+	if (result != RESULT_OK)
+		return fail(directory, result, &note);
+	int code = write_file(directory, "vehicle.key", credentials, "privateKey", 0600);
+	if (code == EXIT_DONE)
+		code = write_file(directory, "vehicle.pem", credentials, "certificate", 0644);
+	return code == EXIT_DONE ? write_file(directory, "chain.pem", credentials, "chain", 0644) : code;
+}
+
+static int write_provisioning(const struct invocation *invocation, struct json_writer *writer)
+{
+	json_object_begin(writer);
+	int code = vin_input_write(invocation, writer);
+	json_member_text(writer, "deviceId", option_get(invocation, "device-id"));
+	if (code == EXIT_DONE)
+		code = write_csr(invocation, writer);
+	if (code == EXIT_DONE)
+		code = write_attributes(invocation, writer);
+	json_object_end(writer);
+	return code;
+}
+
+static int run_provision(const struct invocation *invocation)
+{
+	static const struct output_member members[] = {
+		{"referenceId", "Reference ID"},
+		{"deviceId", "device ID"},
+		{"state", "state"},
+		{"credentials.serialNumber", "serial number"},
+		{"credentials.notAfter", "valid until"},
+	};
+	API_CONNECTION_CLEANUP struct api_connection connection = {0};
+	API_ANSWER_CLEANUP struct api_answer answer = {0};
+	BUF_CLEANUP struct buf body = {0};
+	struct json_writer writer;
+	if (option_get(invocation, "device-id") == NULL) {
+		say_error("say which device: --device-id ID");
+		return EXIT_USAGE;
+	}
+	if (option_get(invocation, "csr") == NULL && option_get(invocation, "out") == NULL &&
+	    !option_is_set(invocation, "json")) {
+		say_error("the private key is returned once: say --out DIR to keep it, or --csr FILE to bring your own");
+		return EXIT_USAGE;
+	}
+	json_writer_init(&writer, &body);
+	int code = write_provisioning(invocation, &writer);
+	if (code == EXIT_DONE && json_writer_end(&writer) != RESULT_OK)
+		code = fail("building the request", writer.result, NULL);
+	if (code == EXIT_DONE)
+		code = api_connection_open(invocation, &connection);
+	if (code == EXIT_DONE)
+		code = api_request(&connection, "POST", "/v1/vehicles", "application/json", buf_span(&body), &answer);
+	if (code != EXIT_DONE || output_json(invocation, &answer))
+		return code;
+	output_members(answer.json, members, sizeof members / sizeof members[0]);
+	return keep_credentials(invocation, answer.json);
+}
+
+const struct command command_provision = {
+	.words = "provision",
+	.arguments = "",
+	.summary = "give a vehicle its Reference ID and certificate",
+	.description = "Reads the VIN from standard input or --vin-file. A vehicle that is known already is only\n"
+		       "validated; it gets new credentials only when it has none that live.",
+	.run = run_provision,
+	.options = {{"device-id", "ID", "the TCU's identifier, as in the manufacturer's manifest", false},
+		    {"csr", "FILE", "PKCS #10 request made by the TCU (PEM); else a key is generated", false},
+		    {"attributes", "JSON", "attributes to store with the vehicle", false},
+		    {"out", "DIR", "write vehicle.key, vehicle.pem and chain.pem there", false},
+		    VIN_INPUT_OPTION,
+		    {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+/* ---- lookup ---------------------------------------------------------------------------------------- */
+
+static int run_lookup(const struct invocation *invocation)
+{
+	static const struct output_member members[] = {{"referenceId", "Reference ID"}};
+	BUF_CLEANUP struct buf body = {0};
+	struct json_writer writer;
+	if (option_get(invocation, "purpose") == NULL) {
+		say_error("say why: --purpose PURPOSE (one of those your client was given)");
+		return EXIT_USAGE;
+	}
+	json_writer_init(&writer, &body);
+	json_object_begin(&writer);
+	int code = vin_input_write(invocation, &writer);
+	json_member_text(&writer, "purpose", option_get(invocation, "purpose"));
+	json_object_end(&writer);
+	return code == EXIT_DONE ? request_post(invocation, "/v1/reference-ids/lookup", &writer, members, 1) : code;
+}
+
+const struct command command_lookup = {
+	.words = "lookup",
+	.arguments = "",
+	.summary = "convert a VIN or its hash to the Reference ID",
+	.description = "Reads the VIN, or its SHA-256 as 64 hex digits, from standard input or --vin-file. Every\n"
+		       "attempt is in the audit log before the answer is given.",
+	.run = run_lookup,
+	.options = {{"purpose", "PURPOSE", "why: one of the client's allowed purposes", false},
+		    VIN_INPUT_OPTION,
+		    {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+/* ---- vehicle show, history ------------------------------------------------------------------------- */
+
+static int run_show(const struct invocation *invocation)
+{
+	API_ANSWER_CLEANUP struct api_answer answer = {0};
+	char path[128];
+	snprintf(path, sizeof path, "/v1/vehicles/%.64s", invocation->arguments[0]);
+	int code = request_get(invocation, path, &answer);
+	if (code != EXIT_DONE || output_json(invocation, &answer))
+		return code;
+	output_members(answer.json, vehicle_members, VEHICLE_MEMBERS);
+	char *attributes = json_dumps(json_object_get(answer.json, "attributes"), JSON_COMPACT);
+	if (attributes != NULL)
+		printf("%-16s %s\n", "attributes", attributes);
+	wiping_free(attributes);
+	return EXIT_DONE;
+}
+
+const struct command command_vehicle_show = {
+	.words = "vehicle show",
+	.arguments = "REFERENCE-ID",
+	.summary = "show a vehicle's row (never its VIN)",
+	.description = "Device, state, attributes and version of one vehicle.",
+	.run = run_show,
+	.options = {{NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+static int run_history(const struct invocation *invocation)
+{
+	static const struct output_member columns[] = {
+		{"at", "at"},	{"event", "event"},		  {"actor", "actor"},	{"from", "from"},
+		{"to", "to"}, {"serialNumber", "serial number"}, {"reason", "reason"},
+	};
+	API_ANSWER_CLEANUP struct api_answer answer = {0};
+	char path[256];
+	const char *cursor = option_get(invocation, "cursor");
+	snprintf(path, sizeof path, "/v1/vehicles/%.64s/history%s%.64s", invocation->arguments[0],
+		 cursor != NULL ? "?cursor=" : "", cursor != NULL ? cursor : "");
+	int code = request_get(invocation, path, &answer);
+	if (code != EXIT_DONE || output_json(invocation, &answer))
+		return code;
+	output_table(json_object_get(answer.json, "entries"), columns, sizeof columns / sizeof columns[0]);
+	const char *next = json_string_value(json_object_get(answer.json, "nextCursor"));
+	if (next != NULL)
+		say("older entries: --cursor %s", next);
+	return EXIT_DONE;
+}
+
+const struct command command_vehicle_history = {
+	.words = "vehicle history",
+	.arguments = "REFERENCE-ID",
+	.summary = "show what happened to a vehicle, newest first",
+	.description = "Device changes, state changes, certificates; who did it and when.",
+	.run = run_history,
+	.options = {{"cursor", "CURSOR", "continue an earlier page", false}, {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+/* ---- tcu change, delete ---------------------------------------------------------------------------- */
+
+static int change_tcu(const struct invocation *invocation, const char *new_device_id)
+{
+	BUF_CLEANUP struct buf body = {0};
+	struct json_writer writer;
+	const char *device_id = option_get(invocation, "device-id");
+	json_writer_init(&writer, &body);
+	json_object_begin(&writer);
+	int code = vehicle_name_write(invocation, &writer);
+	json_key(&writer, "deviceId");
+	if (device_id != NULL)
+		json_text(&writer, span_of_text(device_id));
+	else
+		json_null_value(&writer);
+	json_key(&writer, "newDeviceId");
+	if (new_device_id != NULL)
+		json_text(&writer, span_of_text(new_device_id));
+	else
+		json_null_value(&writer);
+	json_object_end(&writer);
+	return code == EXIT_DONE ? request_post(invocation, "/v1/tcu-changes", &writer, vehicle_members, VEHICLE_MEMBERS)
+				 : code;
+}
+
+static int run_tcu_change(const struct invocation *invocation)
+{
+	const char *new_device_id = option_get(invocation, "new-device-id");
+	if (new_device_id != NULL)
+		return change_tcu(invocation, new_device_id);
+	say_error("say which device comes: --new-device-id ID (to remove one: vinveil tcu delete)");
+	return EXIT_USAGE;
+}
+
+static int run_tcu_delete(const struct invocation *invocation)
+{
+	if (option_get(invocation, "device-id") != NULL)
+		return change_tcu(invocation, NULL);
+	say_error("say which device goes: --device-id ID");
+	return EXIT_USAGE;
+}
+
+#define REFERENCE_ID_OPTION                                                                                            \
+	{                                                                                                              \
+		"reference-id", "ID", "the vehicle; else its VIN or hash is read from standard input", false           \
+	}
+
+const struct command command_tcu_change = {
+	.words = "tcu change",
+	.arguments = "",
+	.summary = "replace a vehicle's telematics unit",
+	.description =
+		"The old unit's certificates are revoked; the vehicle keeps its Reference ID and the new unit\n"
+		"provisions under it. Without --device-id the vehicle must have no unit now.",
+	.run = run_tcu_change,
+	.options = {{"device-id", "ID", "the unit that is in it now", false},
+		    {"new-device-id", "ID", "the unit that comes", false},
+		    REFERENCE_ID_OPTION,
+		    VIN_INPUT_OPTION,
+		    {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+const struct command command_tcu_delete = {
+	.words = "tcu delete",
+	.arguments = "",
+	.summary = "remove a vehicle's telematics unit",
+	.description = "The unit's certificates are revoked and the vehicle has no device until one is attached.",
+	.run = run_tcu_delete,
+	.options = {{"device-id", "ID", "the unit that is in it now", false},
+		    REFERENCE_ID_OPTION,
+		    VIN_INPUT_OPTION,
+		    {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
