@@ -22,10 +22,8 @@
 #include "vehicle/ports/key_service.h"
 
 #define AUDIT_TLOG_QUEUE_SIZE_DEFAULT	 ((size_t)32 << 20)
-#define AUDIT_TLOG_PREALLOCATION_DEFAULT ((size_t)4 << 20)
+#define AUDIT_TLOG_PREALLOCATION_DEFAULT ((size_t)1 << 20)
 #define AUDIT_TLOG_INTERVAL_MS_DEFAULT	 1000
-/* The largest answer of ops->tile: give its buf at least this size_max. */
-#define AUDIT_BUNDLE_SIZE_MAX ((size_t)256 * (2 + AUDIT_LEAF_SIZE_MAX))
 
 /* Zero-initialised but for directory, origin and signer it is complete. Copied by open, but for signer and clock. */
 struct audit_tlog_config {
@@ -45,8 +43,8 @@ struct audit_tlog_config {
  * half-written at the end, brings the derived files up (all anew when they do not fit the checkpoint), and
  * compares the tree with what the key service signed last.
  *
- *   RESULT_CORRUPT      the tree on disk is smaller than, or not an extension of, what keyd signed last (nothing
- *                       was changed on disk), or an entry before the last checkpoint is damaged; see note
+ *   RESULT_CORRUPT      the tree on disk is smaller than, or not an extension of, what keyd signed last (the
+ *                       entries are left as they are), or an entry before the last checkpoint is damaged; see note
  *   RESULT_CONFLICT     another process has this log open
  *   RESULT_UNAVAILABLE  keyd does not answer (a log whose past cannot be checked must not grow), or the disk fails
  *   RESULT_INVALID      the configuration

@@ -6,6 +6,7 @@
 #define VINVEIL_VEHICLE_PORTS_AUDIT_LOG_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/uuid.h"
 #include "crypto/merkle.h"
 
@@ -55,12 +56,14 @@ struct audit_log_ops {
 			     uint64_t *ret_tree_size, struct note *note);
 	/*
 	 * C2SP tlog-tiles: level >= 0: hash tile; AUDIT_TILE_ENTRIES: entry bundle. width 256 is the full tile.
-	 * RESULT_ABSENT for what the newest checkpoint does not cover.
+	 * RESULT_ABSENT for what the newest checkpoint does not cover. An entry bundle may be as large as
+	 * AUDIT_BUNDLE_SIZE_MAX: give ret_bytes that size_max.
 	 */
 	enum result (*tile)(struct audit_log *log, int level, uint64_t number, unsigned width, struct buf *ret_bytes,
 			    struct note *note);
 };
-#define AUDIT_TILE_ENTRIES (-1)
+#define AUDIT_TILE_ENTRIES    (-1)
+#define AUDIT_BUNDLE_SIZE_MAX ((size_t)256 * (2 + AUDIT_LEAF_SIZE_MAX))
 
 struct audit_log {
 	const struct audit_log_ops *ops;
