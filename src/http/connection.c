@@ -490,9 +490,7 @@ static void connection_resume(struct connection *connection)
 	} while (connection->state == CONNECTION_READING && connection->input.size > 0);
 	if (connection->state != CONNECTION_READING)
 		return;
-	if (connection->loop->is_draining && connection_is_idle(connection))
-		connection_close(connection);
-	else if (connection->tls != NULL && tls_has_pending(connection->tls))
+	if (connection->tls != NULL && tls_has_pending(connection->tls))
 		connection_readable(connection);
 	else
 		settle(connection);

@@ -247,9 +247,9 @@ static void test_refusal_reaches_a_busy_client(void **state)
 	BUF_CLEANUP struct buf body = {0};
 	uint8_t *room;
 	(void)state;
-	assert_int_equal(buf_reserve(&body, 300000, &room), RESULT_OK);
-	body.size = 300000;
-	client_send_text(&client, "POST /limited HTTP/1.1\r\n" H "Content-Length: 300000\r\n\r\n");
+	assert_int_equal(buf_reserve(&body, 1000000, &room), RESULT_OK);
+	body.size = 1000000;
+	client_send_text(&client, "POST /limited HTTP/1.1\r\n" H "Content-Length: 1000000\r\n\r\n");
 	client_send(&client, buf_span(&body));
 	usleep(50000);
 	client_expect(&client, "", 413, NULL);
@@ -272,6 +272,13 @@ static void test_large_answer_to_a_slow_reader(void **state)
 	client_close(&client);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec used;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
 static void test_input_behind_a_held_request_waits(void **state)
 {
 	struct client client = start();
@@ -281,6 +288,9 @@ static void test_input_behind_a_held_request_waits(void **state)
 	client_send_text(&client, POST_5);
 	usleep(20000);
 	client_send_text(&client, POST_5);
+	double used = cpu_seconds();
+	usleep(200000);
+	assert_true(cpu_seconds() - used < 0.1); /* it is not polled for either */
 	assert_int_equal(app_get(&app, &app.heads), 1);
 	held_respond(&app);
 	client_expect(&client, "", 200, "1");
@@ -410,13 +420,6 @@ static void test_limit_per_address(void **state)
 	client_close(&b);
 	client_close(&c);
 	client_close(&d);
-}
-
-static double cpu_seconds(void)
-{
-	struct timespec used;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
 static void test_out_of_descriptors_waits_without_spinning(void **state)
