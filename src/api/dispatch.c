@@ -1,0 +1,406 @@
+/*
+ * From the transport to a handler: route, authenticate, rate, access, and where it runs.
+ */
+#include "api/body.h"
+#include "api/call.h"
+#include "api/conversion_worker.h"
+#include "api/problem.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+#define ACTION_UNROUTED	 "request.unrouted"
+#define BODY_IGNORED_MAX 4096
+#define BODY_REFUSED_MAX ((size_t)64 * 1024)
+
+/* ---- admission: what the head alone decides --------------------------------------------------------- */
+
+static void take_request_id(struct call *call)
+{
+	struct span given = http_request_header(&call->exchange->request, "request-id");
+	struct uuid *id = &call->event.request_id;
+
+	/* Kept from outside only when it is a UUID; without randomness a zero one is still an answer. */
+	if (given.data == NULL || uuid_parse(given, id) != RESULT_OK)
+		if (uuid_generate_v4(call->api->platform->entropy, id) != RESULT_OK)
+			memset(id, 0, sizeof *id);
+	uuid_format(id, call->request_id);
+}
+
+static struct call *call_new(struct api *api, struct http_exchange *exchange)
+{
+	struct call *call = arena_alloc(&exchange->arena, sizeof *call);
+	if (call == NULL)
+		return NULL;
+	exchange->application_data = call;
+	call->api = api;
+	call->exchange = exchange;
+	call->event.action = ACTION_UNROUTED;
+	call->event.source_address = exchange->source_address;
+	call->flow.platform = api->platform;
+	call->flow.arena = &exchange->arena;
+	call->flow.event = &call->event;
+	take_request_id(call);
+	return call;
+}
+
+static enum problem find_route(struct call *call)
+{
+	struct http_exchange *exchange = call->exchange;
+	enum route_listener listener =
+		exchange->listener == call->api->config.operations_listener ? ROUTE_OPERATIONS : ROUTE_API;
+	enum result result =
+		route_match(listener, exchange->request.method, exchange->request.path, &call->route, call->parameters);
+	if (result == RESULT_ABSENT)
+		return PROBLEM_NOT_FOUND;
+	call->event.action = call->route->action;
+	return result == RESULT_OK ? PROBLEM_NONE : PROBLEM_METHOD_NOT_ALLOWED;
+}
+
+static enum problem authenticate(struct call *call)
+{
+	const struct tls_peer *peer = call->exchange->peer;
+
+	if (peer == NULL)
+		return call_explain(call, PROBLEM_UNAUTHENTICATED, "No client certificate was presented.");
+	/* A connection can outlive the certificate it was opened with. */
+	if (peer->not_after_ms <= clock_now_ms(call->api->platform->clock))
+		return call_explain(call, PROBLEM_UNAUTHENTICATED, "The client certificate has expired.");
+	call->snapshot = client_directory_take(call->api->directory);
+	call->principal = client_snapshot_find(call->snapshot, peer->fingerprint);
+	if (call->principal == NULL)
+		return call_explain(call, PROBLEM_UNAUTHENTICATED,
+				    "The client certificate is not registered to any client.");
+	call->event.actor = call->principal->client.id;
+	call->event.tenant = call->principal->client.tenant;
+	call->flow.client = &call->principal->client;
+	call->flow.tenant = call->principal->tenant;
+	return PROBLEM_NONE;
+}
+
+enum problem call_take_tokens(struct call *call, uint32_t cost)
+{
+	const struct client *client = &call->principal->client;
+	const struct client_limits *installation = &call->api->config.limits;
+	struct client_limits limits = {
+		.requests_per_second = client->limits.requests_per_second > 0 ? client->limits.requests_per_second
+									      : installation->requests_per_second,
+		.burst = client->limits.burst > 0 ? client->limits.burst : installation->burst,
+	};
+
+	rate_limit_take(call->api->rates, client->id, &limits, cost, clock_monotonic_ms(call->api->platform->clock),
+			&call->verdict);
+	call->has_verdict = true;
+	if (call->verdict.is_allowed)
+		return PROBLEM_NONE;
+	if (cost >= limits.burst)
+		return call_explain(
+			call, PROBLEM_RATE_LIMITED,
+			"The batch has more items than the client's limit ever allows at once; send fewer.");
+	return PROBLEM_RATE_LIMITED;
+}
+
+static enum problem check_access(struct call *call)
+{
+	if (call->principal->client.state != CLIENT_ACTIVE)
+		return PROBLEM_CLIENT_SUSPENDED;
+	if ((call->principal->client.scopes & call->route->scopes) == 0)
+		return PROBLEM_SCOPE_MISSING;
+	return PROBLEM_NONE;
+}
+
+static enum problem check_content_type(struct call *call)
+{
+	const struct http_request *request = &call->exchange->request;
+	struct span type = http_request_header(request, "content-type");
+	bool is_empty = !request->has_body || (!request->is_chunked && request->content_length == 0);
+
+	if (is_empty && call->route->body != ROUTE_BODY_NDJSON)
+		return PROBLEM_NONE;
+	if (call->route->body == ROUTE_BODY_JSON && !content_type_is(type, "application/json"))
+		return PROBLEM_MEDIA_TYPE;
+	if (call->route->body == ROUTE_BODY_NDJSON && !content_type_is(type, "application/x-ndjson"))
+		return call_explain(call, PROBLEM_MEDIA_TYPE,
+				    "Send the manifest with Content-Type application/x-ndjson.");
+	return PROBLEM_NONE;
+}
+
+/*
+ * Everything before the body. Rates come before access, so that a client without rights cannot fill the log either:
+ * what access refuses has a leaf of its own.
+ */
+static enum problem admit(struct call *call)
+{
+	enum problem problem = find_route(call);
+	if (problem != PROBLEM_NONE || call->route->scopes == ROUTE_PUBLIC)
+		return problem;
+	problem = authenticate(call);
+	if (problem == PROBLEM_NONE)
+		problem = call_take_tokens(call, 1);
+	if (problem != PROBLEM_NONE)
+		return problem;
+	call->refusal = check_access(call);
+	if (call->refusal == PROBLEM_NONE)
+		call->refusal = check_content_type(call);
+	return PROBLEM_NONE;
+}
+
+/* Refused before authentication or by rate limit: answered at once, recorded with others (rule 10). */
+static void note_refusal(struct call *call, enum problem problem)
+{
+	struct api_counters *counters = &call->api->counters;
+	if (problem == PROBLEM_UNAUTHENTICATED)
+		atomic_fetch_add_explicit(&counters->unauthenticated, 1, memory_order_relaxed);
+	if (problem == PROBLEM_RATE_LIMITED)
+		atomic_fetch_add_explicit(&counters->rate_limited, 1, memory_order_relaxed);
+	/* The operations listener is nobody's way to anything: scrapers that miss do not belong in the trail. */
+	if (call->exchange->listener != call->api->config.operations_listener)
+		refusals_add(call->api->refusals, call->event.action, problem, call->flow.client,
+			     call->exchange->source_address, &call->event.request_id);
+}
+
+void call_finish_coalesced(struct call *call, enum problem problem)
+{
+	note_refusal(call, problem);
+	call_fill(call, problem);
+	call_release_answer(call, RESULT_OK);
+}
+
+static enum http_body_mode refuse_without_memory(struct http_exchange *exchange)
+{
+	exchange->response.status = 503;
+	exchange->response.close = true;
+	return HTTP_BODY_REFUSE;
+}
+
+static enum http_body_mode on_head(void *context, struct http_exchange *exchange)
+{
+	struct call *call = call_new(context, exchange);
+	if (call == NULL)
+		return refuse_without_memory(exchange);
+	enum problem problem = admit(call);
+	if (problem != PROBLEM_NONE) {
+		note_refusal(call, problem);
+		call_fill(call, problem);
+		return HTTP_BODY_REFUSE;
+	}
+	if (call->route->place == ROUTE_STREAM)
+		return HTTP_BODY_STREAM;
+	/* A refused one is answered after its body, so that the answer can wait for its leaf. */
+	exchange->body_size_max = call->refusal != PROBLEM_NONE		 ? BODY_REFUSED_MAX
+				  : call->route->body == ROUTE_BODY_NONE ? BODY_IGNORED_MAX
+									 : call->route->body_size_max;
+	return HTTP_BODY_COLLECT;
+}
+
+/* ---- running ---------------------------------------------------------------------------------------- */
+
+static enum problem check_empty_body(struct call *call)
+{
+	return call->exchange->body.size == 0 ? PROBLEM_NONE : body_read(call, NULL, 0);
+}
+
+static enum problem replay(struct call *call)
+{
+	const struct idempotency_record *record = &call->idempotency.record;
+	struct json_writer writer;
+	answer_json(call, record->status, &writer);
+	if (record->body != NULL)
+		json_raw(&writer, span_of_text(record->body));
+	return answer_end(&writer);
+}
+
+/* Only what succeeded is kept: a problem changed nothing, so asking again is safe, and may succeed by then. */
+static void keep_answer(struct call *call, enum problem problem)
+{
+	const struct http_response *response = &call->exchange->response;
+	enum result result = RESULT_OK;
+
+	if (problem == PROBLEM_NONE)
+		result = idempotency_complete(&call->flow, &call->idempotency, response->status,
+					      call->answer_holds_key ? NULL : (const char *)response->body.data,
+					      call->answer_holds_key ? &call->answer_serial : NULL,
+					      call->answer_holds_key ? &call->answer_reference_id : NULL);
+	else if (call->idempotency.decision == IDEMPOTENCY_RUN)
+		result = idempotency_abandon(&call->flow, &call->idempotency);
+	if (result != RESULT_OK)
+		log_event(LOG_ERROR, "idempotency", "request %s: %s: %s", call->request_id, result_name(result),
+			  call->flow.note.text);
+}
+
+static enum problem run_idempotently(struct call *call, struct span key)
+{
+	const struct span content[2] = {call->exchange->request.path, buf_span(&call->exchange->body)};
+	char route[sizeof call->idempotency.record.route];
+
+	snprintf(route, sizeof route, "%s %s", http_method_name(call->route->method), call->route->pattern);
+	enum problem problem = idempotency_begin(&call->flow, route, key, content, &call->idempotency);
+	if (problem != PROBLEM_NONE)
+		return problem;
+	if (call->idempotency.decision == IDEMPOTENCY_ANSWER)
+		return replay(call);
+	problem = call->route->handler(call);
+	keep_answer(call, problem);
+	return problem;
+}
+
+static enum problem run_handler(struct call *call)
+{
+	struct span key = http_request_header(&call->exchange->request, "idempotency-key");
+
+	if (call->route->body == ROUTE_BODY_EMPTY) {
+		enum problem problem = check_empty_body(call);
+		if (problem != PROBLEM_NONE)
+			return problem;
+	}
+	return call->route->is_idempotent && key.data != NULL ? run_idempotently(call, key)
+							      : call->route->handler(call);
+}
+
+static void run_pool_job(struct pool_job *job)
+{
+	struct call *call = (struct call *)job;
+	enum problem problem = run_handler(call);
+	if (call->route->is_secret)
+		secret_scrub_stack();
+	/* By rate limit inside the handler: a batch that costs more than is left. */
+	if (problem == PROBLEM_RATE_LIMITED)
+		call_finish_coalesced(call, problem);
+	else
+		call_finish(call, problem);
+}
+
+static void submit(struct call *call, void (*run)(struct pool_job *job))
+{
+	call->job.run = run;
+	if (pool_submit(call->api->pool, &call->job) == RESULT_OK)
+		return;
+	note_set(&call->flow.note, "the queue of requests is full");
+	call_finish(call, PROBLEM_UNAVAILABLE);
+}
+
+static void gather(struct call *call)
+{
+	struct gathered *gathered = &call->api->gathered[http_loop_number(call->exchange->loop)];
+	call->exchange->next = NULL;
+	if (gathered->last == NULL)
+		gathered->first = call->exchange;
+	else
+		gathered->last->next = call->exchange;
+	gathered->last = call->exchange;
+}
+
+static void run_batch(struct call *call)
+{
+	enum problem problem = call->route->handler(call);
+	if (problem != PROBLEM_NONE)
+		call_finish(call, problem);
+	else
+		gather(call);
+}
+
+/* ---- streams: the manifest -------------------------------------------------------------------------- */
+
+static enum problem feed_load(struct call *call)
+{
+	if (call->load == NULL) {
+		enum result result = manifest_load_open(&call->flow, &call->load);
+		if (result != RESULT_OK)
+			return problem_of_result(result);
+	}
+	return manifest_load_feed(call->load, buf_span(&call->exchange->body));
+}
+
+static void run_chunk_job(struct pool_job *job)
+{
+	struct call *call = (struct call *)job;
+	call->load_problem = feed_load(call);
+	secret_scrub_stack();
+	http_body_continue(call->exchange);
+}
+
+static void on_body_chunk(void *context, struct http_exchange *exchange)
+{
+	struct call *call = call_of(exchange);
+	(void)context;
+	/* Once it is refused or has failed, the rest is read and dropped. */
+	if (call->refusal != PROBLEM_NONE || call->load_problem != PROBLEM_NONE) {
+		http_body_continue(exchange);
+		return;
+	}
+	call->job.run = run_chunk_job;
+	if (pool_submit(call->api->pool, &call->job) == RESULT_OK)
+		return;
+	note_set(&call->flow.note, "the queue of requests is full");
+	call->load_problem = PROBLEM_UNAVAILABLE;
+	http_body_continue(exchange);
+}
+
+static void on_request(void *context, struct http_exchange *exchange)
+{
+	struct call *call = call_of(exchange);
+	(void)context;
+	if (call->refusal != PROBLEM_NONE) {
+		call_finish(call, call->refusal);
+		return;
+	}
+	switch (call->route->place) {
+	case ROUTE_INLINE:
+		call_finish(call, call->route->handler(call));
+		break;
+	case ROUTE_BATCH:
+		run_batch(call);
+		break;
+	default:
+		submit(call, run_pool_job);
+	}
+}
+
+static void on_turn_end(void *context, struct http_loop *loop)
+{
+	struct api *api = context;
+	struct gathered *gathered = &api->gathered[http_loop_number(loop)];
+	if (gathered->first == NULL)
+		return;
+	conversion_worker_submit(api->worker, gathered->first, gathered->last);
+	gathered->first = gathered->last = NULL;
+}
+
+static void on_release(void *context, struct http_exchange *exchange)
+{
+	struct call *call = call_of(exchange);
+	(void)context;
+	if (call == NULL)
+		return;
+	json_decref(call->json);
+	if (call->load != NULL)
+		manifest_load_close(call->load);
+	if (call->snapshot != NULL)
+		client_snapshot_release(call->snapshot);
+}
+
+/* Also for a request that was let in by its head and whose body then broke a bound. */
+static void on_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
+{
+	struct call *call = call_of(exchange);
+	enum problem problem = problem_of_status(status);
+
+	if (call == NULL)
+		call = call_new(context, exchange);
+	if (call == NULL) {
+		refuse_without_memory(exchange);
+		return;
+	}
+	call_explain(call, problem, "%s", reason);
+	note_refusal(call, problem);
+	call_fill(call, problem);
+}
+
+const struct http_application api_application = {
+	.on_head = on_head,
+	.on_request = on_request,
+	.on_body_chunk = on_body_chunk,
+	.on_release = on_release,
+	.on_turn_end = on_turn_end,
+	.on_refused = on_refused,
+};
