@@ -7,10 +7,10 @@
 #include "base/result.h"
 #include "base/span.h"
 
-#define PASSPHRASE_SCRYPT_N    ((uint64_t)1 << 17)
-#define PASSPHRASE_SCRYPT_R    8
-#define PASSPHRASE_SCRYPT_P    1
-#define PASSPHRASE_SALT_SIZE   16
+#define PASSPHRASE_SCRYPT_N  ((uint64_t)1 << 17)
+#define PASSPHRASE_SCRYPT_R  8
+#define PASSPHRASE_SCRYPT_P  1
+#define PASSPHRASE_SALT_SIZE 16
 
 MUST_USE enum result passphrase_derive(struct span passphrase, const uint8_t salt[static PASSPHRASE_SALT_SIZE],
 				       uint8_t *ret_key, size_t size);

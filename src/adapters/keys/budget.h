@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/span.h"
 
 #include <stddef.h>
 
@@ -70,8 +71,9 @@ struct reveal_budget {
 	int64_t taken_ms[BUDGET_REVEALS_MAX];
 	size_t count;
 };
+/* stored: the cell's content. RESULT_CORRUPT when it has not the form. */
 MUST_USE enum result reveal_budget_open(struct durable_cell *cell, struct clock *clock, int64_t per_hour,
-					int64_t per_day, struct reveal_budget *ret_budget, struct note *note);
+					int64_t per_day, struct span stored, struct reveal_budget *ret_budget);
 /* Durable when it returns RESULT_OK; RESULT_EXHAUSTED; RESULT_UNAVAILABLE when it cannot be stored. */
 MUST_USE enum result reveal_budget_take(struct reveal_budget *budget, struct note *note);
 
@@ -85,7 +87,9 @@ struct issuance_budget {
 	int64_t remaining; /* of what is reserved, not used yet */
 };
 MUST_USE enum result issuance_budget_open(struct durable_cell *cell, struct clock *clock, int64_t per_hour,
-					  struct issuance_budget *ret_budget, struct note *note);
+					  struct span stored, struct issuance_budget *ret_budget);
 MUST_USE enum result issuance_budget_take(struct issuance_budget *budget, struct note *note);
+/* What was taken came to nothing. */
+void issuance_budget_return(struct issuance_budget *budget);
 
 #endif
