@@ -1,0 +1,60 @@
+/*
+ * The registry's questions, each over one connection: the read half of struct registry_ops.
+ */
+#ifndef VINVEIL_ADAPTERS_REGISTRY_SQLITE_READ_H
+#define VINVEIL_ADAPTERS_REGISTRY_SQLITE_READ_H
+
+#include "adapters/registry/sqlite_db.h"
+
+#define PAGE_ROWS_MAX	   1000
+#define IDEMPOTENCY_AGE_MS ((int64_t)24 * 60 * 60 * 1000)
+
+MUST_USE enum result read_vehicle(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,
+				  struct arena *arena, struct vehicle *ret_vehicle, struct note *note);
+MUST_USE enum result read_vehicle_by_device(struct sqlite_db *db, const struct tenant_id *tenant, const char *device_id,
+					    struct arena *arena, struct vehicle *ret_vehicle, struct note *note);
+MUST_USE enum result read_by_index(struct sqlite_db *db, const struct tenant_id *tenant,
+				   const struct vin_index_set *sets, size_t count, struct uuid *ret_ids,
+				   bool *ret_found, struct note *note);
+
+/* Which vehicles a page is of. */
+struct page_query {
+	const struct tenant_id *tenant;
+	enum sql_statement statement; /* tenant, cursor, limit, and its own fourth */
+	bool has_fourth;
+	int64_t fourth;
+	uint64_t cursor;
+	size_t limit;
+};
+MUST_USE enum result read_vehicle_page(struct sqlite_db *db, const struct page_query *query, struct arena *arena,
+				       struct vehicle_page *ret_page, struct note *note);
+
+MUST_USE enum result read_history(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,
+				  uint64_t before, size_t limit, struct arena *arena,
+				  struct history_entry **ret_entries, size_t *ret_count, struct note *note);
+MUST_USE enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tenant,
+				       const struct uuid *reference_id, size_t limit, struct arena *arena,
+				       struct certificate_record **ret_records, size_t *ret_count, struct note *note);
+MUST_USE enum result read_revoked(struct sqlite_db *db, int64_t at_ms, struct arena *arena,
+				  struct revoked_certificate **ret_revoked, size_t *ret_count, struct note *note);
+MUST_USE enum result read_certified_key(struct sqlite_db *db, const struct tenant_id *tenant,
+					const uint8_t spki_sha256[SHA256_SIZE], struct uuid *ret_reference_id,
+					char ret_device_id[DEVICE_ID_SIZE], struct note *note);
+MUST_USE enum result read_device(struct sqlite_db *db, const struct tenant_id *tenant, const char *device_id,
+				 struct device_manifest_entry *ret_entry, struct note *note);
+MUST_USE enum result read_tenant(struct sqlite_db *db, const struct tenant_id *id, struct tenant *ret_tenant,
+				 struct note *note);
+MUST_USE enum result read_tenants(struct sqlite_db *db, struct arena *arena, struct tenant **ret_tenants,
+				  size_t *ret_count, struct note *note);
+MUST_USE enum result read_clients(struct sqlite_db *db, struct arena *arena, struct client **ret_clients,
+				  size_t *ret_count, struct note *note);
+MUST_USE enum result read_reveal(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *id,
+				 struct reveal_request *ret_request, struct note *note);
+MUST_USE enum result read_idempotency(struct sqlite_db *db, const char *client_id, const char *route, const char *key,
+				      int64_t now_ms, struct arena *arena, struct idempotency_record *ret_record,
+				      struct note *note);
+MUST_USE enum result read_outbox_leaves(struct sqlite_db *db, size_t limit, struct arena *arena,
+					struct outbox_leaf **ret_leaves, size_t *ret_count, struct note *note);
+MUST_USE enum result read_counts(struct sqlite_db *db, struct registry_counts *ret_counts, struct note *note);
+
+#endif
