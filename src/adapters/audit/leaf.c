@@ -189,7 +189,8 @@ static bool take_value(struct scanner *scanner, unsigned depth, struct span *ret
 	return good;
 }
 
-static void keep_member(struct leaf_facts *facts, struct span key, struct span value)
+/* False for a member that was there before: which of the two would count? */
+static bool keep_member(struct leaf_facts *facts, struct span key, struct span value)
 {
 	static const struct {
 		const char *name;
@@ -207,10 +208,15 @@ static void keep_member(struct leaf_facts *facts, struct span key, struct span v
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
 		if (span_is_text(key, members[i].name)) {
-			*(struct span *)((char *)facts + members[i].offset) = value;
-			return;
+			struct span *place = (struct span *)(void *)((char *)facts + members[i].offset);
+
+			if (place->data != NULL)
+				return false;
+			*place = value;
+			return true;
 		}
 	}
+	return true;
 }
 
 static bool take_object(struct scanner *scanner, unsigned depth, struct leaf_facts *facts)
@@ -227,8 +233,8 @@ static bool take_object(struct scanner *scanner, unsigned depth, struct leaf_fac
 		skip_space(scanner);
 		if (!take(scanner, ':') || !take_value(scanner, depth, &value))
 			return false;
-		if (facts != NULL)
-			keep_member(facts, key, value);
+		if (facts != NULL && !keep_member(facts, key, value))
+			return false;
 		if (take(scanner, '}'))
 			return true;
 		if (!take(scanner, ','))
