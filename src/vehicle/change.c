@@ -69,6 +69,8 @@ void change_add_certificate(struct change *change, const struct certificate_reco
 	change_add_history(change, &record->reference_id,
 			   (struct history_entry){
 				   .event = HISTORY_CERTIFICATE_ISSUED, .has_serial = true, .serial = record->serial});
+	change->request->event->has_serial = true;
+	change->request->event->serial = record->serial;
 }
 
 void change_revoke(struct change *change, const struct certificate_record *record, enum revocation_reason reason)
