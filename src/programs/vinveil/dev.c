@@ -208,29 +208,39 @@ static void stop_all(struct dev *dev)
 
 /* ---- dev.json -------------------------------------------------------------------------------------- */
 
-static void write_client(struct json_writer *writer, const char *name, const char *directory)
+/* A member that names a file of the installation. */
+static void write_path(struct json_writer *writer, const char *key, const struct installation *installation,
+		       const char *name)
 {
 	char path[PATH_SIZE];
+	enum result result = path_join(installation->directory, name, path);
+	if (result != RESULT_OK)
+		writer->result = result;
+	else
+		json_member_text(writer, key, path);
+}
+
+static void write_client(struct json_writer *writer, const char *name, const struct installation *installation)
+{
+	char file[CLIENT_ID_LENGTH_MAX + 16];
 	json_key(writer, name);
 	json_object_begin(writer);
-	snprintf(path, sizeof path, "%s/clients/%s.pem", directory, name);
-	json_member_text(writer, "certificate", path);
-	snprintf(path, sizeof path, "%s/clients/%s.key", directory, name);
-	json_member_text(writer, "key", path);
+	snprintf(file, sizeof file, "clients/%s.pem", name);
+	write_path(writer, "certificate", installation, file);
+	snprintf(file, sizeof file, "clients/%s.key", name);
+	write_path(writer, "key", installation, file);
 	json_object_end(writer);
 }
 
 static void write_addresses(struct json_writer *writer, const struct installation *installation)
 {
-	char text[PATH_SIZE];
+	char text[64];
 	snprintf(text, sizeof text, "https://127.0.0.1:%u", installation->api_port);
 	json_member_text(writer, "api", text);
 	snprintf(text, sizeof text, "http://127.0.0.1:%u", installation->operations_port);
 	json_member_text(writer, "operations", text);
-	snprintf(text, sizeof text, "%s/ca/server-root.pem", installation->directory);
-	json_member_text(writer, "caCertificate", text);
-	snprintf(text, sizeof text, "%s/ca/device-root.pem", installation->directory);
-	json_member_text(writer, "deviceCaCertificate", text);
+	write_path(writer, "caCertificate", installation, "ca/server-root.pem");
+	write_path(writer, "deviceCaCertificate", installation, "ca/device-root.pem");
 	json_member_text(writer, "tenant", "demo");
 }
 
@@ -246,7 +256,7 @@ static int write_dev_json(const struct dev *dev)
 	json_key(&writer, "clients");
 	json_object_begin(&writer);
 	for (const struct dev_client *client = dev_clients; client->name != NULL; client++)
-		write_client(&writer, client->name, dev->installation.directory);
+		write_client(&writer, client->name, &dev->installation);
 	json_object_end(&writer);
 	json_key(&writer, "mqtt");
 	json_null_value(&writer);

@@ -266,7 +266,8 @@ static enum result write_keyd_config(const struct installation *installation, st
 	char path[PATH_SIZE];
 	keyd_config_default(&config);
 	TRY(name_path(config.directory, installation->directory, "keyd"));
-	snprintf(config.socket, sizeof config.socket, "%s", installation->keyd_socket);
+	if (snprintf(config.socket, sizeof config.socket, "%s", installation->keyd_socket) >= (int)sizeof config.socket)
+		return RESULT_EXHAUSTED;
 	snprintf(config.origin, sizeof config.origin, "%s", AUDIT_ORIGIN);
 	/* In development whoever raises the rate limit means the budget behind it, too. */
 	if (installation->requests_per_second > config.budgets.index_per_second) {
@@ -359,8 +360,7 @@ static enum result settle_paths(struct installation *installation, const char *d
 		return RESULT_INVALID;
 	}
 	memcpy(installation->directory, absolute, length + 1);
-	snprintf(installation->keyd_socket, PATH_SIZE, "%s/run/keyd.sock", installation->directory);
-	return RESULT_OK;
+	return path_join(installation->directory, "run/keyd.sock", installation->keyd_socket);
 }
 
 static enum result create(struct installation *installation, struct note *note)
