@@ -321,6 +321,24 @@ static void other_places_and_lengths_are_refused(void **state)
 	assert_result(merkle_verify_consistency(&proof, 37, 100, &old_root, &root), RESULT_DENIED);
 }
 
+/* A proof that leads to the root given, but in a smaller tree than claimed: length alone gives it away. */
+static void proofs_of_smaller_trees_are_refused(void **state)
+{
+	struct watched_reader reader = reader_of(4);
+	struct merkle_hash root = root_of(4), old_root = root_of(3);
+	struct merkle_proof proof;
+
+	(void)state;
+	assert_ok(merkle_prove_inclusion(&reader.base, 1, 4, &proof));
+	assert_ok(merkle_verify_inclusion(&proof, 1, 4, &leaves[1], &root));
+	assert_result(merkle_verify_inclusion(&proof, 1, 5, &leaves[1], &root), RESULT_DENIED);
+	assert_result(merkle_verify_inclusion(&proof, 1, 8, &leaves[1], &root), RESULT_DENIED);
+	assert_ok(merkle_prove_consistency(&reader.base, 3, 4, &proof));
+	assert_ok(merkle_verify_consistency(&proof, 3, 4, &old_root, &root));
+	assert_result(merkle_verify_consistency(&proof, 3, 5, &old_root, &root), RESULT_DENIED);
+	assert_result(merkle_verify_consistency(&proof, 3, 8, &old_root, &root), RESULT_DENIED);
+}
+
 static void impossible_questions_are_invalid(void **state)
 {
 	struct watched_reader reader = reader_of(10);
@@ -386,6 +404,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_bit_of_an_inclusion_proof_is_refused),
 		cmocka_unit_test(every_flipped_bit_of_a_consistency_proof_is_refused),
 		cmocka_unit_test(other_places_and_lengths_are_refused),
+		cmocka_unit_test(proofs_of_smaller_trees_are_refused),
 		cmocka_unit_test(impossible_questions_are_invalid),
 		cmocka_unit_test(a_reader_that_fails_is_heard),
 		cmocka_unit_test(the_largest_trees_fit),

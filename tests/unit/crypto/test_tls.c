@@ -1,4 +1,4 @@
-#include "support.h"
+#include "residue.h"
 
 #include "base/file.h"
 #include "crypto/tls.h"
@@ -632,6 +632,31 @@ static void large_answers_are_written_in_parts(void **state)
 	close_pair(&pair);
 }
 
+/* The connection stays open, as keep-alive connections do: what it has carried must be gone all the same. */
+static void what_was_read_does_not_stay(void **state)
+{
+	struct shifted secret = shifted_text("TIJGUFE.TFDSFU.18");
+	uint8_t *bytes = wiping_malloc(secret.size);
+	struct pair pair;
+	size_t size;
+
+	(void)state;
+	if (RESIDUE_CANNOT_LOOK) {
+		wiping_free(bytes);
+		skip();
+	}
+	connect_as(NULL, &pair);
+	unshift(&secret, bytes);
+	assert_int_equal(SSL_write(pair.client, bytes, (int)secret.size), secret.size);
+	secret_wipe(bytes, secret.size);
+	assert_int_equal(tls_read(pair.connection, bytes, secret.size, &size), TLS_DONE);
+	assert_int_equal(residue_count(&secret), 1);
+	assert_int_equal(tls_write(pair.connection, span_of(bytes, size), &size), TLS_DONE);
+	wiping_free(bytes);
+	assert_int_equal(residue_count(&secret), 0);
+	close_pair(&pair);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------------ */
 
 static void close_notify_closes(void **state)
@@ -778,6 +803,7 @@ int main(void)
 		server_test(bytes_read_ahead_are_pending),
 		server_test(half_a_record_is_not_pending),
 		server_test(large_answers_are_written_in_parts),
+		server_test(what_was_read_does_not_stay),
 		server_test(close_notify_closes),
 		server_test(a_peer_that_vanished_closes_without_a_signal),
 		server_test(an_end_during_the_handshake_closes),
