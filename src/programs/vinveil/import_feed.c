@@ -32,11 +32,11 @@ struct import_feed {
 	pthread_mutex_t reading; /* of the reader: one worker cuts off a chunk at a time; taken before `mutex` */
 	struct csv_reader reader;
 	struct buf field;
+
+	pthread_mutex_t mutex; /* of the slots' states and all below; chunks_cut and is_at_end need both to change */
+	pthread_cond_t changed;
 	uint64_t chunks_cut;
 	bool is_at_end;
-
-	pthread_mutex_t mutex; /* of the slots' states */
-	pthread_cond_t changed;
 	bool is_stopping;
 	uint64_t chunks_taken;
 	struct slot *taken; /* what the caller still borrows */
@@ -97,17 +97,15 @@ static enum result cut_chunk(struct import_feed *feed, struct slot *slot)
 	while (result == RESULT_OK && chunk->count < IMPORT_CHUNK_ROWS_MAX &&
 	       feed->reader.line - first < CHUNK_LINES_MAX) {
 		struct note why = {0};
-		uint64_t line = feed->reader.line;
 		result = csv_next(&feed->reader, &record, &why);
 		if (result == RESULT_INVALID)
-			result = add_malformed(chunk, line, &why);
+			result = add_malformed(chunk, feed->reader.line - 1, &why);
 		else if (result == RESULT_OK)
 			result = add_record(feed, slot, &record);
 	}
 	buf_clear(&feed->field);
 	if (result != RESULT_OK && result != RESULT_ABSENT)
 		return result;
-	feed->is_at_end = feed->reader.offset == feed->reader.bytes.size;
 	chunk->end = (struct import_position){.byte_offset = feed->reader.offset, .line = feed->reader.line - 1};
 	return feed->reader.offset == first_offset ? RESULT_ABSENT : RESULT_OK;
 }
@@ -201,6 +199,15 @@ static void hand_over(struct import_feed *feed, struct slot *slot, enum result r
 	pthread_mutex_unlock(&feed->mutex);
 }
 
+static void count_cut(struct import_feed *feed, bool is_last)
+{
+	pthread_mutex_lock(&feed->mutex);
+	feed->chunks_cut++;
+	feed->is_at_end = is_last;
+	pthread_cond_broadcast(&feed->changed);
+	pthread_mutex_unlock(&feed->mutex);
+}
+
 /* False: there is nothing more to do. The first chunk that is no chunk (the end, or a failure) is handed over, too. */
 static bool work_once(struct import_feed *feed)
 {
@@ -211,15 +218,14 @@ static bool work_once(struct import_feed *feed)
 		slot = claim_slot(feed);
 	if (slot != NULL) {
 		result = cut_chunk(feed, slot);
-		feed->chunks_cut++;
-		feed->is_at_end = feed->is_at_end || result != RESULT_OK;
+		count_cut(feed, result != RESULT_OK || feed->reader.offset == feed->reader.bytes.size);
 	}
 	pthread_mutex_unlock(&feed->reading);
 	if (slot == NULL)
 		return false;
 	if (result == RESULT_OK)
 		result = prepare_rows(feed, slot);
-	secret_wipe(slot->vins, (IMPORT_CHUNK_ROWS_MAX + 1) * sizeof slot->vins[0]);
+	secret_wipe(slot->vins, IMPORT_CHUNK_ROWS_MAX * sizeof slot->vins[0]);
 	secret_scrub_stack();
 	hand_over(feed, slot, result);
 	return result == RESULT_OK;
@@ -262,7 +268,6 @@ static enum result read_header(struct import_feed *feed, const struct import_pos
 	return RESULT_OK;
 }
 
-/* One VIN more than rows: the line after the last row of a full chunk is never read, but a rejected one may be. */
 static enum result make_slots(struct import_feed *feed)
 {
 	feed->slot_count = feed->config.thread_count + 2;
@@ -270,8 +275,8 @@ static enum result make_slots(struct import_feed *feed)
 		struct slot *slot = &feed->slots[i];
 		slot->arena.size_max = CHUNK_ARENA_SIZE;
 		slot->chunk.rejects.size_max = REJECTS_SIZE_MAX;
-		slot->chunk.rows = calloc(IMPORT_CHUNK_ROWS_MAX + 1, sizeof slot->chunk.rows[0]);
-		slot->vins = calloc(IMPORT_CHUNK_ROWS_MAX + 1, sizeof slot->vins[0]);
+		slot->chunk.rows = calloc(IMPORT_CHUNK_ROWS_MAX, sizeof slot->chunk.rows[0]);
+		slot->vins = calloc(IMPORT_CHUNK_ROWS_MAX, sizeof slot->vins[0]);
 		if (slot->chunk.rows == NULL || slot->vins == NULL)
 			return RESULT_MEMORY;
 	}
@@ -318,32 +323,31 @@ static void give_back(struct import_feed *feed)
 	pthread_cond_broadcast(&feed->changed);
 }
 
-/* Nobody works any more once the reader is at its end and every chunk that was cut has been taken. */
-static bool is_over(struct import_feed *feed)
+/* The next chunk in the file's order; NULL when all that was ever cut has been taken. */
+static struct slot *take_slot(struct import_feed *feed)
 {
-	pthread_mutex_lock(&feed->reading);
-	bool over = feed->is_at_end && feed->chunks_taken == feed->chunks_cut;
-	pthread_mutex_unlock(&feed->reading);
-	return over;
+	struct slot *slot = &feed->slots[feed->chunks_taken % feed->slot_count];
+	while (!(feed->is_at_end && feed->chunks_taken == feed->chunks_cut)) {
+		if (slot->state == SLOT_READY) {
+			feed->taken = slot;
+			feed->chunks_taken++;
+			return slot;
+		}
+		pthread_cond_wait(&feed->changed, &feed->mutex);
+	}
+	return NULL;
 }
 
 enum result import_feed_next(struct import_feed *feed, const struct import_chunk **ret_chunk, struct note *note)
 {
-	struct slot *slot = &feed->slots[feed->chunks_taken % feed->slot_count];
 	pthread_mutex_lock(&feed->mutex);
 	give_back(feed);
+	struct slot *slot = take_slot(feed);
 	pthread_mutex_unlock(&feed->mutex);
-	if (is_over(feed))
+	if (slot == NULL)
 		return RESULT_ABSENT;
-	pthread_mutex_lock(&feed->mutex);
-	while (slot->state != SLOT_READY)
-		pthread_cond_wait(&feed->changed, &feed->mutex);
-	feed->taken = slot;
-	feed->chunks_taken++;
-	pthread_mutex_unlock(&feed->mutex);
 	if (slot->result != RESULT_OK) {
-		if (note != NULL)
-			*note = slot->note;
+		note_set(note, "%s", slot->note.text);
 		return slot->result;
 	}
 	*ret_chunk = &slot->chunk;

@@ -13,10 +13,10 @@
 #define IMPORT_FEED_THREADS_MAX 16
 
 struct import_feed_config {
-	struct span bytes;     /* the whole file, mapped */
-	struct tenant tenant;  /* with its policy of check digits */
+	struct span bytes;	  /* the whole file, mapped */
+	struct tenant tenant;	  /* with its policy of check digits */
 	struct key_service *keys; /* thread-safe */
-	size_t thread_count;   /* 1 to IMPORT_FEED_THREADS_MAX */
+	size_t thread_count;	  /* 1 to IMPORT_FEED_THREADS_MAX */
 };
 
 struct import_chunk {
