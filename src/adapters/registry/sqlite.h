@@ -99,6 +99,9 @@ struct registry_import;
 MUST_USE enum result registry_import_open(const char *path, const struct registry_import_options *options,
 					  const struct tenant *new_tenant, struct registry_import **ret_import,
 					  struct import_position *ret_position, struct note *note);
+/* The tenant with its policies: while an import is unfinished nobody else may open the registry to ask. */
+MUST_USE enum result registry_import_tenant(struct registry_import *import, struct tenant *ret_tenant,
+					    struct note *note);
 /*
  * One chunk, in one durable transaction with its audit leaf. Lines ascend from chunk to chunk. `end` says where the
  * chunk ends (byte_offset and line).

@@ -8,6 +8,7 @@
 
 #include "adapters/registry/sqlite.h"
 #include "adapters/registry/sqlite_lock.h"
+#include "adapters/registry/sqlite_read.h"
 #include "adapters/registry/sqlite_schema.h"
 #include "adapters/registry/sqlite_write.h"
 
@@ -290,6 +291,11 @@ enum result registry_import_open(const char *path, const struct registry_import_
 	*ret_position = import->state.position;
 	*ret_import = import;
 	return RESULT_OK;
+}
+
+enum result registry_import_tenant(struct registry_import *import, struct tenant *ret_tenant, struct note *note)
+{
+	return read_tenant(&import->db, &import->tenant, ret_tenant, note);
 }
 
 void registry_import_close(struct registry_import *import)
