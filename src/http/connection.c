@@ -167,7 +167,7 @@ static void settle(struct connection *connection)
 		loop_set_phase(connection, connection->is_used ? PHASE_IDLE : PHASE_HEAD);
 	else
 		loop_set_phase(connection, http1_is_in_head(&exchange->reader) ? PHASE_HEAD : PHASE_BODY);
-	loop_watch(connection, connection->reading_needs_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	loop_watch(connection, connection->watches_output ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 /* The answer is with the kernel. */
@@ -340,9 +340,8 @@ static void on_head(struct connection *connection, bool body_has_begun)
 		refuse(connection, 413, "The request body is larger than this resource takes.");
 		return;
 	}
-	/* The buf's own bound only keeps it finite: on_data() holds the exact one. */
 	public->body.size_max =
-		exchange->mode == HTTP_BODY_STREAM ? STREAM_CHUNK_SIZE + INPUT_SIZE : public->body_size_max + 1;
+		exchange->mode == HTTP_BODY_STREAM ? STREAM_CHUNK_SIZE + INPUT_SIZE : public->body_size_max;
 	if (exchange->reader.expects_continue && !body_has_begun)
 		send_continue(connection);
 }
@@ -432,14 +431,14 @@ static bool read_once(struct connection *connection)
 {
 	uint8_t *scratch = connection->loop->input;
 	size_t size = 0;
-	connection->reading_needs_write = false;
+	connection->watches_output = false;
 	switch (channel_read(connection, scratch, INPUT_SIZE, &size)) {
 	case TLS_DONE:
 		break;
 	case TLS_WANT_READ:
 		return false;
 	case TLS_WANT_WRITE:
-		connection->reading_needs_write = true;
+		connection->watches_output = true;
 		return false;
 	default:
 		connection_close(connection);
@@ -458,8 +457,12 @@ static bool read_once(struct connection *connection)
 
 static void connection_readable(struct connection *connection)
 {
-	while (read_once(connection))
-		;
+	bool has_more = true;
+	for (size_t i = 0; i < READS_MAX && has_more; i++)
+		has_more = read_once(connection);
+	/* Others want their turn; that the socket can be written to brings us back at once. */
+	if (has_more)
+		connection->watches_output = true;
 	settle(connection);
 }
 
@@ -541,6 +544,8 @@ void connection_on_posted(struct exchange *exchange)
 void connection_on_deadline(struct connection *connection)
 {
 	struct exchange *exchange = connection->exchange;
+	if (connection->phase == PHASE_HANDSHAKE)
+		loop_count_up(&connection->loop->handshakes_failed);
 	bool in_head = connection->phase == PHASE_HEAD && exchange != NULL && http1_has_begun(&exchange->reader);
 	if (connection->phase == PHASE_BODY && is_streaming(exchange))
 		break_stream(connection);

@@ -97,7 +97,10 @@ struct http_application {
 	void (*on_request)(void *context, struct http_exchange *exchange);
 	void (*on_body_chunk)(void *context, struct http_exchange *exchange); /* NULL when nothing streams */
 	void (*on_release)(void *context, struct http_exchange *exchange);
-	/* After all events of one turn of a loop were handled: the place to hand on what the turn gathered. */
+	/*
+	 * After the events of one turn of a loop were handled, whenever a callback above was called since the last
+	 * one: the place to hand on what the turn gathered.
+	 */
 	void (*on_turn_end)(void *context, struct http_loop *loop);
 	/*
 	 * Fills the response of a request that never becomes one: status is 400, 408, 413, 414, 417, 431, 501
@@ -136,7 +139,8 @@ void http_server_config_defaults(struct http_server_config *config);
 struct http_server;
 
 /*
- * Binds and listens, and starts the loops. RESULT_UNAVAILABLE with a note that names address and port. No write
+ * Binds and listens, and starts the loops. RESULT_UNAVAILABLE with a note that names address and port,
+ * RESULT_INVALID for a configuration without a loop or with too many listeners. No write
  * raises SIGPIPE, and the loops' threads block every signal, so the process's signal handling stays its owner's.
  */
 MUST_USE enum result http_server_open(const struct http_server_config *config, struct http_server **ret_server,

@@ -21,6 +21,7 @@
 #define INPUT_SIZE	   32768 /* of a loop's read buffer, and so the most that is kept of pipelined input */
 #define OUTPUT_SIZE	   16384 /* head and body up to here are one write, and one TLS record */
 #define STREAM_CHUNK_SIZE  16384 /* a streamed body is handed out in pieces of at least this, but the last */
+#define READS_MAX	   16	 /* a turn and connection */
 #define EXCHANGES_KEPT_MAX 128
 #define BODY_KEPT_SIZE_MAX 65536
 #define DATE_LINE_SIZE	   38
@@ -109,9 +110,9 @@ struct connection {
 	enum connection_state state;
 	enum phase phase;
 	uint8_t listener;
-	bool is_used;		  /* a request was answered on it */
-	bool reading_needs_write; /* TLS must send before it can receive */
-	bool is_closing;	  /* nothing more is read; closes after the response */
+	bool is_used;	     /* a request was answered on it */
+	bool watches_output; /* while reading: TLS must send first, or a turn was too short for all there is */
+	bool is_closing;     /* nothing more is read; closes after the response */
 	uint8_t address_key[16];
 	char address[INET6_ADDRSTRLEN];
 };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define EVENTS_MAX  256
+#define ROUNDS_MAX  16
 #define ACCEPTS_MAX 64 /* a turn and listener: a flood of connections must not starve those that are open */
 
 static _Thread_local struct http_loop *current_loop;
@@ -70,6 +71,8 @@ static int64_t sooner(int64_t a, int64_t b)
 /* Milliseconds until something is due, -1 for never. */
 static int turn_timeout(const struct http_loop *loop)
 {
+	if (loop->local_first != NULL)
+		return 0;
 	int64_t due_ms = INT64_MAX;
 	for (size_t i = PHASE_NONE + 1; i < PHASE_COUNT; i++)
 		if (loop->phases[i].first != NULL)
@@ -218,16 +221,17 @@ static void take_inbox(struct http_loop *loop)
 	}
 }
 
+/* What has come back until now, and not what its handling brings back. */
 static void handle_posted(struct http_loop *loop)
 {
 	take_inbox(loop);
-	while (loop->local_first != NULL) {
-		struct http_exchange *public = loop->local_first;
-		loop->local_first = public->next;
-		if (loop->local_first == NULL)
-			loop->local_last = NULL;
+	struct http_exchange *public = loop->local_first;
+	loop->local_first = loop->local_last = NULL;
+	while (public != NULL) {
+		struct http_exchange *next = public->next;
 		public->next = NULL;
 		connection_on_posted(exchange_of(public));
+		public = next;
 	}
 }
 
@@ -282,16 +286,20 @@ static void bury_closed(struct http_loop *loop)
 
 /* ---- turns ----------------------------------------------------------------------------------------- */
 
-/* Answers make room for pipelined requests, and those for more answers: until all is quiet. */
+/*
+ * Answers make room for pipelined requests, and those for more answers: some rounds of that, and the rest in the
+ * next turn, lest one client that never stops sending keeps all others waiting.
+ */
 static void end_turn(struct http_loop *loop)
 {
 	const struct http_server_config *config = &loop->server->config;
-	handle_posted(loop);
-	while (loop->is_turn_dirty) {
-		loop->is_turn_dirty = false;
-		if (config->application->on_turn_end != NULL)
-			config->application->on_turn_end(config->application_context, loop);
+	for (size_t i = 0; i < ROUNDS_MAX; i++) {
 		handle_posted(loop);
+		if (loop->is_turn_dirty && config->application->on_turn_end != NULL)
+			config->application->on_turn_end(config->application_context, loop);
+		loop->is_turn_dirty = false;
+		if (loop->local_first == NULL)
+			break;
 	}
 	bury_closed(loop);
 }

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,6 +165,52 @@ static void test_pipelining_in_one_record_and_many(void **state)
 	client_close(&client);
 }
 
+#define FLOOD_BURST 20000
+#define FLOOD_COUNT (8 * FLOOD_BURST)
+
+/* Takes the answers off the wire as they come, encrypted as they are. */
+static void *drain(void *context)
+{
+	static char bytes[65536];
+	const struct client *client = context;
+	while (recv(client->descriptor, bytes, sizeof(bytes), 0) > 0)
+		;
+	return NULL;
+}
+
+/* Sends pipelined requests faster than they can be answered. */
+static void *flood(void *context)
+{
+	struct client *client = context;
+	BUF_CLEANUP struct buf requests = {0};
+	for (size_t i = 0; i < FLOOD_BURST; i++)
+		if (buf_append_text(&requests, "GET /echo HTTP/1.1\r\n" H "\r\n") != RESULT_OK)
+			return NULL;
+	for (size_t i = 0; i < FLOOD_COUNT / FLOOD_BURST; i++)
+		client_send(client, buf_span(&requests));
+	(void)shutdown(client->descriptor, SHUT_WR);
+	return NULL;
+}
+
+static void test_flood_leaves_others_their_turn(void **state)
+{
+	pthread_t sender, receiver;
+	(void)state;
+	start();
+	struct client flooder = connect_tls(false);
+	struct client other = connect_tls(false);
+	assert_int_equal(pthread_create(&sender, NULL, flood, &flooder), 0);
+	assert_int_equal(pthread_create(&receiver, NULL, drain, &flooder), 0);
+	while (app_get(&app, &app.heads) < FLOOD_BURST / 2)
+		usleep(1000);
+	client_expect(&other, POST_5, 200, "hello");
+	assert_true(app_get(&app, &app.heads) < FLOOD_COUNT / 2);
+	pthread_join(sender, NULL);
+	pthread_join(receiver, NULL);
+	client_close(&flooder);
+	client_close(&other);
+}
+
 static void test_large_bodies_both_ways(void **state)
 {
 	static uint8_t body[900000];
@@ -262,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		server_test(test_requests_and_peer),
 		server_test(test_pipelining_in_one_record_and_many),
+		server_test(test_flood_leaves_others_their_turn),
 		server_test(test_large_bodies_both_ways),
 		server_test(test_peer_outlives_the_client),
 		server_test(test_plain_client_fails_the_handshake),
