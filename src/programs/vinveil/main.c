@@ -13,8 +13,7 @@ static const struct command *const commands[] = {
 	&command_client_resume,	 &command_devices_load,	  &command_provision,	    &command_lookup,
 	&command_vehicle_show,	 &command_vehicle_history, &command_tcu_change,	    &command_tcu_delete,
 	&command_reveal_request, &command_reveal_approve, &command_reveal_open,	    &command_audit_tail,
-	&command_audit_verify,	 &command_audit_prove,	  &command_import,	    &command_backup,
-	&command_restore,	 &command_keys_list,	  &command_keys_rotate,	    &command_keys_export,
+	&command_audit_verify,	 &command_audit_prove,	  &command_import,	 &command_keys_list,	  &command_keys_rotate,	    &command_keys_export,
 	&command_keys_import,
 };
 
