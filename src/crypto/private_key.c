@@ -82,7 +82,7 @@ static int give_passphrase(char *room, int size_max, int writing, void *opaque)
 enum result pkey_from_pem(struct span pem, const char *passphrase, EVP_PKEY **ret_pkey, struct note *note)
 {
 	OPENSSL_CLEANUP(BIO) BIO *bio = NULL;
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey = NULL;
 
 	if (pem.size == 0 || pem.size > PRIVATE_KEY_FILE_SIZE_MAX) {
 		note_set(note, "no private key in PEM form");
@@ -104,7 +104,7 @@ enum result pkey_from_pem(struct span pem, const char *passphrase, EVP_PKEY **re
 enum result private_key_from_pem(struct span pem, const char *passphrase, struct private_key **ret_key,
 				 struct note *note)
 {
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey = NULL;
 
 	TRY(pkey_from_pem(pem, passphrase, &pkey, note));
 	if (!pkey_is_p256(pkey) && EVP_PKEY_get_base_id(pkey) != EVP_PKEY_ED25519) {
