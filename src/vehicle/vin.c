@@ -133,6 +133,8 @@ bool vin_stands_in(struct span text)
 {
 	size_t start = 0;
 
+	if (text.size == 0)
+		return false;
 	for (size_t i = 0; i <= text.size; i++) {
 		if (i < text.size && (is_letter(text.data[i]) || is_digit(text.data[i])))
 			continue;

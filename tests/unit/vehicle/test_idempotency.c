@@ -31,15 +31,10 @@ static enum problem begin_plainly(struct attempt *attempt, struct fixture *fixtu
 
 static void test_keys(void **state)
 {
-	static const char *const bad[] = {
-		"",
-		"\x01",
-		"\xc3\xa4",
-		VIN_A,
-		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-		"01234567890123456789012345678",
-	};
+	char too_long[IDEMPOTENCY_KEY_LENGTH_MAX + 2] = {0};
+	const char *const bad[] = {"", "\x01", "\xc3\xa4", VIN_A, too_long};
 
+	memset(too_long, 'k', IDEMPOTENCY_KEY_LENGTH_MAX + 1);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		ATTEMPT_CLEANUP struct attempt attempt = {0};
 		struct fixture *fixture = *state;
