@@ -15,7 +15,7 @@ static enum result commit(struct flow_request *request, const struct registry_wr
 {
 	const struct platform *platform = request->platform;
 	struct change_set change = {
-		.writes = writes, .count = count, .log_size = platform->audit->ops->size(platform->audit)};
+		.writes = writes, .count = count, .log_size = platform->audit->ops->durable_size(platform->audit)};
 	enum registry_conflict conflict;
 
 	return platform->registry->ops->commit(platform->registry, &change, &conflict, &request->note);

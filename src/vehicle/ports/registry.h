@@ -134,7 +134,7 @@ struct registry_write {
 struct change_set {
 	const struct registry_write *writes;
 	size_t count;
-	uint64_t log_size; /* the audit log's size before the leaf is appended: where recovery looks from */
+	uint64_t log_size; /* the audit log's durable size before the leaf is appended: where recovery looks from */
 };
 
 struct outbox_leaf {
