@@ -254,6 +254,17 @@ static enum result begin_or_go_on(struct registry_import *import, const char *fi
 	return read_state(&import->db, state, note);
 }
 
+/*
+ * Bulk loading only appends, and pages that are appended need no rollback journal, while a WAL would write each of them
+ * twice. Whoever opens the registry next sets WAL again, after SQLite has rolled back what a crash left.
+ */
+static enum result choose_journal(struct registry_import *import, struct note *note)
+{
+	bool is_bulk = import->state.phase == IMPORT_LOADING || import->state.phase == IMPORT_BUILDING;
+
+	return is_bulk ? sqlite_db_execute(&import->db, "PRAGMA journal_mode=TRUNCATE", note) : RESULT_OK;
+}
+
 static enum result open_import(struct registry_import *import, const char *path,
 			       const struct registry_import_options *options, const struct tenant *new_tenant,
 			       struct note *note)
@@ -268,7 +279,8 @@ static enum result open_import(struct registry_import *import, const char *path,
 	TRY(sqlite_db_open(path, &db_options, &import->db, note));
 	TRY(sqlite_migrate(&import->db, sqlite_migrations, sqlite_migration_count, clock_now_ms(import->clock), note));
 	TRY(ensure_tenant(import, new_tenant, note));
-	return begin_or_go_on(import, options->file_identity, note);
+	TRY(begin_or_go_on(import, options->file_identity, note));
+	return choose_journal(import, note);
 }
 
 enum result registry_import_open(const char *path, const struct registry_import_options *options,
@@ -546,7 +558,7 @@ enum result registry_import_finish(struct registry_import *import, import_reject
 	TRY(read_state(&import->db, &import->state, note));
 	TRY(tell_rejected(import, rejected, context, &count, note));
 	TRY(in_transaction(&import->db, "DELETE FROM import_rejected; DELETE FROM import_progress;", note));
-	TRY(sqlite_db_execute(&import->db, "PRAGMA wal_checkpoint(TRUNCATE)", note));
+	TRY(sqlite_db_execute(&import->db, "PRAGMA journal_mode=WAL; PRAGMA wal_checkpoint(TRUNCATE)", note));
 	*ret_rows = import->state.position.rows - (was_empty ? count : 0);
 	import->state = (struct import_state){0};
 	return RESULT_OK;
