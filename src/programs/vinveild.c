@@ -15,7 +15,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +82,7 @@ static const struct config_key keys[] = {
 	TEXT("keyd", "socket", keyd_socket, true, "the key daemon's socket"),
 	NUMBER("limits", "requests_per_second", requests_per_second, 1, 1000000,
 	       "of a client whose registration says nothing else (default 200)"),
-	NUMBER("limits", "burst", burst, 1, 1000000, "how many of them at once (default 400)"),
+	NUMBER("limits", "burst", burst, 1, 10000000, "how many of them at once (default 400)"),
 	TEXT("gateway", "endpoint", gateway_endpoint, false, "host name of the device gateway, told to vehicles"),
 	NUMBER("gateway", "port", gateway_port, 1, 65535, "its port (default 8883)"),
 	SWITCH("development", "dev", dev, "serve a directory that `vinveil dev` made, on loopback (default off)"),
@@ -102,10 +102,12 @@ struct daemon {
 
 /* ---- configuration ---------------------------------------------------------------------------------- */
 
+/* Those that this process may use: a loop more would only take turns with another. */
 static int64_t processors(void)
 {
-	long count = sysconf(_SC_NPROCESSORS_ONLN);
-	return count < 1 ? 1 : count > LOOPS_DEFAULT ? LOOPS_DEFAULT : count;
+	cpu_set_t usable;
+	int count = sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : 1;
+	return count > LOOPS_DEFAULT ? LOOPS_DEFAULT : count;
 }
 
 static void set_defaults(struct vinveild_config *config)
