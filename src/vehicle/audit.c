@@ -55,6 +55,19 @@ static void write_vehicles(struct json_writer *writer, const struct audit_event 
 	json_array_end(writer);
 }
 
+/* A leaf has room for them all: a change revokes at most CHANGE_WRITES_MAX. */
+static void write_change(struct json_writer *writer, const struct audit_event *event)
+{
+	write_optional(writer, "state", event->state);
+	if (event->revoked_count == 0)
+		return;
+	json_key(writer, "revokedSerialNumbers");
+	json_array_begin(writer);
+	for (size_t i = 0; i < event->revoked_count; i++)
+		json_hex(writer, span_of(event->revoked[i].bytes, sizeof(event->revoked[i].bytes)));
+	json_array_end(writer);
+}
+
 static void write_subject(struct json_writer *writer, const struct audit_event *event)
 {
 	write_optional(writer, "purpose", event->purpose);
@@ -64,6 +77,7 @@ static void write_subject(struct json_writer *writer, const struct audit_event *
 		json_key(writer, "serialNumber");
 		json_hex(writer, span_of(event->serial.bytes, sizeof(event->serial.bytes)));
 	}
+	write_change(writer, event);
 	if (event->has_reveal_request_id)
 		json_member_uuid(writer, "revealRequestId", &event->reveal_request_id);
 	write_optional(writer, "reason", event->reason);
@@ -174,7 +188,7 @@ enum result audit_commit(const struct platform *platform, struct audit_event *ev
 
 	/* Read before the commit, so that the leaf stands in the log at this place or later. */
 	struct change_set change = {
-		.writes = all, .count = count + 1, .log_size = platform->audit->ops->size(platform->audit)};
+		.writes = all, .count = count + 1, .log_size = platform->audit->ops->durable_size(platform->audit)};
 	TRY(registry->ops->commit(registry, &change, ret_conflict, note));
 	event->is_recorded = true;
 	TRY(append_durably(platform->audit, &leaf, 1));

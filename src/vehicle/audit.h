@@ -5,8 +5,8 @@
  *
  * Leaf: one JSON object, members in this order, absent ones left out:
  *   leafId, at, actor, tenantId, action, outcome, problem, referenceId | referenceIds, purpose, deviceId, newDeviceId,
- * serialNumber, revealRequestId, reason, ticket, approvedBy, subject, count, requestId, sourceAddress No VIN, no hashed
- * VIN, no VIN index, no key.
+ * serialNumber, state, revokedSerialNumbers, revealRequestId, reason, ticket, approvedBy, subject, count, requestId,
+ * sourceAddress No VIN, no hashed VIN, no VIN index, no key.
  */
 #ifndef VINVEIL_VEHICLE_AUDIT_H
 #define VINVEIL_VEHICLE_AUDIT_H
@@ -35,6 +35,10 @@ struct audit_event {
 	bool has_serial, has_reveal_request_id;
 	struct serial serial;
 	struct uuid reveal_request_id;
+	/* What a committed change made of a vehicle: a restore replays the trail from these (vehicle/restoration.h). */
+	const char *state;	      /* the lifecycle state it now has; NULL: its row did not change */
+	const struct serial *revoked; /* every certificate that was revoked with it */
+	size_t revoked_count;
 	uint64_t count;	  /* of coalesced refusals, manifest lines, imported rows; 0: left out */
 	bool is_recorded; /* its leaf was committed with a change: do not record it again */
 };

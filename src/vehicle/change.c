@@ -88,11 +88,32 @@ void change_revoke(struct change *change, const struct certificate_record *recor
 	change->revoked_count++;
 }
 
+/* So that a restore can bring about again what this change did. */
+static enum result tell_event(struct change *change)
+{
+	struct audit_event *event = change->request->event;
+	struct serial *revoked = arena_alloc(change->request->arena, (change->revoked_count + 1) * sizeof(*revoked));
+	size_t count = 0;
+
+	if (revoked == NULL)
+		return RESULT_MEMORY;
+	for (size_t i = 0; i < change->count; i++) {
+		if (change->writes[i].kind == REGISTRY_UPDATE_VEHICLE)
+			event->state = vehicle_state_name(change->writes[i].vehicle->state);
+		if (change->writes[i].kind == REGISTRY_REVOKE_CERTIFICATE && count < change->revoked_count)
+			revoked[count++] = *change->writes[i].revoke.serial;
+	}
+	event->revoked = revoked;
+	event->revoked_count = count;
+	return RESULT_OK;
+}
+
 static enum result commit(struct change *change, enum registry_conflict *ret_conflict)
 {
 	struct flow_request *request = change->request;
 
 	TRY(change->result);
+	TRY(tell_event(change));
 	return audit_commit(request->platform, request->event, request->arena, change->writes, change->count,
 			    ret_conflict, &request->note);
 }
@@ -103,7 +124,10 @@ enum result change_commit(struct change *change, enum registry_conflict *ret_con
 	enum result result = commit(change, &conflict);
 
 	*ret_conflict = result == RESULT_CONFLICT ? conflict : REGISTRY_CONFLICT_NONE;
-	if (!change->request->event->is_recorded)
-		change->request->event->has_serial = false; /* of no certificate */
+	if (!change->request->event->is_recorded) { /* it did none of this */
+		change->request->event->has_serial = false;
+		change->request->event->state = NULL;
+		change->request->event->revoked_count = 0;
+	}
 	return result;
 }
