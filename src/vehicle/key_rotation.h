@@ -42,10 +42,12 @@ struct key_rotation_progress {
 struct key_rotation {
 	const struct platform *platform; /* registry, keys, audit, clock, entropy */
 	struct tenant_id tenant;
-	const char *actor; /* for the audit leaves */
-	size_t batch;	   /* vehicles a change set, at most KEY_RESEAL_BATCH_MAX; 0: default */
-	int64_t settle_ms; /* 0: default; negative: none (nothing else runs) */
-	/* Told after each change. Returning false stops the run between two steps (RESULT_CONFLICT); may be NULL. */
+	const char *actor;  /* for the audit leaves */
+	bool only_continue; /* begin nothing: RESULT_ABSENT when no rotation is under way */
+	size_t batch;	    /* vehicles a change set, at most KEY_RESEAL_BATCH_MAX; 0: default */
+	int64_t settle_ms;  /* 0: default; negative: none (nothing else runs) */
+	/* Told after each change. Returning false stops the run there (RESULT_CONFLICT), to be continued later; may be
+	   NULL. */
 	bool (*progress)(void *context, const struct key_rotation_progress *progress);
 	void (*sleep_ms)(void *context, int64_t ms); /* NULL: nanosleep */
 	void *context;
@@ -57,5 +59,11 @@ struct key_rotation {
  */
 MUST_USE enum result key_rotation_run(struct key_rotation *rotation, struct key_rotation_progress *ret_progress,
 				      struct note *note);
+
+/*
+ * For vinveild's housekeeping: continues what is under way for any tenant, `rotation.tenant` being filled in for each.
+ * Returns the first failure, having tried all.
+ */
+MUST_USE enum result key_rotation_continue_all(struct key_rotation *rotation, struct note *note);
 
 #endif
