@@ -32,7 +32,8 @@ struct api_counters {
 /* Of one loop: the conversions that its turn gathered. */
 struct gathered {
 	struct http_exchange *first, *last;
-	char padding[48]; /* loops do not share a cache line */
+	bool is_soiled;	  /* a VIN or hash was read on the loop's stack */
+	char padding[40]; /* loops do not share a cache line */
 };
 
 struct api {

@@ -261,8 +261,8 @@ static void run_pool_job(struct pool_job *job)
 {
 	struct call *call = (struct call *)job;
 	enum problem problem = run_handler(call);
-	if (call->route->is_secret)
-		secret_scrub_stack();
+	/* Behind every handler, not only those that expect a VIN: a caller may send one where none belongs. */
+	secret_scrub_stack();
 	/* By rate limit inside the handler: a batch that costs more than is left. */
 	if (problem == PROBLEM_RATE_LIMITED)
 		call_finish_coalesced(call, problem);
@@ -292,6 +292,7 @@ static void gather(struct call *call)
 
 static void run_batch(struct call *call)
 {
+	call->api->gathered[http_loop_number(call->exchange->loop)].is_soiled = true;
 	enum problem problem = call->route->handler(call);
 	if (problem != PROBLEM_NONE)
 		call_finish(call, problem);
@@ -360,10 +361,11 @@ static void on_turn_end(void *context, struct http_loop *loop)
 {
 	struct api *api = context;
 	struct gathered *gathered = &api->gathered[http_loop_number(loop)];
-	if (gathered->first == NULL)
-		return;
-	conversion_worker_submit(api->worker, gathered->first, gathered->last);
-	gathered->first = gathered->last = NULL;
+	if (gathered->first != NULL)
+		conversion_worker_submit(api->worker, gathered->first, gathered->last);
+	if (gathered->is_soiled)
+		secret_scrub_stack();
+	*gathered = (struct gathered){0};
 }
 
 static void on_release(void *context, struct http_exchange *exchange)

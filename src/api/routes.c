@@ -7,7 +7,7 @@
 #define BODY_SMALL ((size_t)16 * 1024)
 #define BODY_CSR   ((size_t)64 * 1024) /* a CSR in PEM, attributes, and JSON's escapes */
 
-/* What a row leaves out is zero: the API listener, no body, not idempotent, no secrets. */
+/* What a row leaves out is zero: the API listener, no body, not idempotent. */
 const struct route routes[] = {
 	/* conversion first: it is asked for most */
 	{.method = HTTP_POST,
@@ -17,7 +17,6 @@ const struct route routes[] = {
 	 .body_size_max = 4096,
 	 .body = ROUTE_BODY_JSON,
 	 .place = ROUTE_BATCH,
-	 .is_secret = true,
 	 .handler = lookup_prepare},
 	{.method = HTTP_POST,
 	 .pattern = "/v1/reference-ids/lookup-batch",
@@ -26,7 +25,6 @@ const struct route routes[] = {
 	 .body_size_max = BODY_SMALL,
 	 .body = ROUTE_BODY_JSON,
 	 .place = ROUTE_POOL,
-	 .is_secret = true,
 	 .handler = lookup_batch},
 
 	{.method = HTTP_POST,
@@ -37,7 +35,6 @@ const struct route routes[] = {
 	 .body = ROUTE_BODY_JSON,
 	 .place = ROUTE_POOL,
 	 .is_idempotent = true,
-	 .is_secret = true,
 	 .handler = vehicle_provision},
 	{.method = HTTP_GET,
 	 .pattern = "/v1/vehicles",
@@ -89,7 +86,6 @@ const struct route routes[] = {
 	 .body = ROUTE_BODY_JSON,
 	 .place = ROUTE_POOL,
 	 .is_idempotent = true,
-	 .is_secret = true,
 	 .handler = tcu_change_apply},
 	{.method = HTTP_POST,
 	 .pattern = "/v1/devices",
@@ -131,7 +127,6 @@ const struct route routes[] = {
 	 .body_size_max = BODY_SMALL,
 	 .body = ROUTE_BODY_EMPTY,
 	 .place = ROUTE_POOL,
-	 .is_secret = true,
 	 .handler = reveal_request_open},
 
 	{.method = HTTP_GET,

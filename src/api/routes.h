@@ -45,7 +45,6 @@ struct route {
 	enum route_place place;
 	enum route_listener listener;
 	bool is_idempotent; /* honours Idempotency-Key */
-	bool is_secret;	    /* handles VINs: the stack is scrubbed behind it */
 	route_handler *handler;
 };
 
