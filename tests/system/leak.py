@@ -55,6 +55,25 @@ def search_files(paths, forms):
     return hits, count
 
 
+BLOCK = 4096
+
+
+def touched(content):
+    """The content without its untouched pages (all zero), with neighbours kept together; [(offset, bytes)]."""
+    runs, start = [], None
+    for at in range(0, len(content), BLOCK):
+        block = content[at:at + BLOCK]
+        if block.count(0) == len(block):
+            if start is not None:
+                runs.append((start, content[start:at]))
+                start = None
+        elif start is None:
+            start = at
+    if start is not None:
+        runs.append((start, content[start:]))
+    return runs
+
+
 def search_memory(pid, forms, overlap=256, chunk=8 << 20):
     """(hits, bytes read) over every readable mapping of a process, as root sees it."""
     hits, total = [], 0
@@ -64,17 +83,17 @@ def search_memory(pid, forms, overlap=256, chunk=8 << 20):
             name = fields[5].strip() if len(fields) > 5 else "anonymous"
             if "r" not in fields[1] or name in ("[vvar]", "[vsyscall]"):
                 continue
-            start, end = (int(part, 16) for part in fields[0].split("-"))
-            at = start
+            at, end = (int(part, 16) for part in fields[0].split("-"))
             while at < end:
                 try:
                     memory.seek(at)
                     content = memory.read(min(chunk, end - at))
-                except (OSError, ValueError):
+                except (OSError, ValueError, OverflowError):
                     break  # a mapping beyond its file's end, or gone
                 if not content:
                     break
                 total += len(content)
-                hits += search_bytes(content, forms, f"{name} {at:#x}")
+                for offset, run in touched(content):
+                    hits += search_bytes(run, forms, f"{name} {at + offset:#x}")
                 at += len(content) - (overlap if at + len(content) < end and len(content) > overlap else 0)
     return hits, total

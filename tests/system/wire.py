@@ -1,0 +1,44 @@
+"""Requests as bytes, for what no client library would send; and answers as they come."""
+import http.client
+import socket
+import ssl
+import urllib.parse
+
+from installation import Answer
+
+
+def connect(platform, name=None, paths=None, timeout=20, context=None):
+    """A TLS connection with the certificate of a client by name, or with `paths` (certificate, key), or none."""
+    url = urllib.parse.urlparse(platform.info["api"])
+    if context is None:
+        context = ssl.create_default_context(cafile=platform.info["caCertificate"])
+    if name is not None:
+        paths = platform.info["clients"][name]["certificate"], platform.info["clients"][name]["key"]
+    if paths is not None:
+        context.load_cert_chain(*paths)
+    plain = socket.create_connection((url.hostname, url.port), timeout=timeout)
+    return context.wrap_socket(plain, server_hostname=url.hostname)
+
+
+def head(method, path, headers=(), length=None):
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"] + [f"{k}: {v}" for k, v in dict(headers).items()]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def read_answer(connection, method="GET"):
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    body = response.read()
+    return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
+
+
+def exchange(platform, content, name=None, method="GET", **options):
+    """Sends bytes on a connection of their own and reads one answer."""
+    with connect(platform, name, **options) as connection:
+        try:
+            connection.sendall(content)
+        except OSError:
+            pass  # the server may answer and close before it has read all
+        return read_answer(connection, method)
