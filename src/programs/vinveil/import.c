@@ -225,6 +225,8 @@ static enum result prepare(struct import *import, const struct invocation *invoc
 	    PATH_SIZE)
 		return RESULT_INVALID;
 	TRY(map_file(file, &import->file, note));
+	TRY(import_feed_check(import->file, note));
+	TRY(import_rejects_check(path, note));
 	TRY(identify(import));
 	TRY(uuid_generate_v4(entropy_system(), &import->request_id));
 	TRY(open_keys(import, note));

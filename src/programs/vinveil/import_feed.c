@@ -245,21 +245,35 @@ static size_t skip_byte_order_mark(struct span bytes)
 	return bytes.size >= 3 && memcmp(bytes.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
-static enum result read_header(struct import_feed *feed, const struct import_position *position, struct note *note)
+/* `field` holds the reader's fields and is the caller's. */
+static enum result read_header(struct span bytes, struct buf *field, struct csv_reader *ret_reader,
+			       struct import_columns *ret_columns, struct note *note)
 {
 	struct csv_record header;
-	feed->field.size_max = CSV_RECORD_SIZE_MAX;
-	feed->reader = (struct csv_reader){.bytes = feed->config.bytes,
-					   .offset = skip_byte_order_mark(feed->config.bytes),
-					   .line = 1,
-					   .field = &feed->field};
-	enum result result = csv_next(&feed->reader, &header, note);
+	struct csv_reader reader = {.bytes = bytes, .offset = skip_byte_order_mark(bytes), .line = 1, .field = field};
+	field->size_max = CSV_RECORD_SIZE_MAX;
+	enum result result = csv_next(&reader, &header, note);
 	if (result == RESULT_ABSENT) {
 		note_set(note, "the file is empty");
 		return RESULT_INVALID;
 	}
 	TRY(result);
-	TRY(import_columns_read(&header, &feed->columns, note));
+	TRY(import_columns_read(&header, ret_columns, note));
+	*ret_reader = reader;
+	return RESULT_OK;
+}
+
+enum result import_feed_check(struct span bytes, struct note *note)
+{
+	BUF_CLEANUP struct buf field = {0};
+	struct csv_reader reader;
+	struct import_columns columns;
+	return read_header(bytes, &field, &reader, &columns, note);
+}
+
+static enum result begin_after(struct import_feed *feed, const struct import_position *position, struct note *note)
+{
+	TRY(read_header(feed->config.bytes, &feed->field, &feed->reader, &feed->columns, note));
 	if (position->byte_offset > feed->reader.offset) {
 		feed->reader.offset = position->byte_offset;
 		feed->reader.line = position->line + 1;
@@ -301,7 +315,7 @@ enum result import_feed_open(const struct import_feed_config *config, const stru
 	pthread_mutex_init(&feed->reading, NULL);
 	pthread_mutex_init(&feed->mutex, NULL);
 	pthread_cond_init(&feed->changed, NULL);
-	enum result result = read_header(feed, position, note);
+	enum result result = begin_after(feed, position, note);
 	if (result == RESULT_OK)
 		result = make_slots(feed);
 	if (result == RESULT_OK && !feed->is_at_end)

@@ -29,6 +29,9 @@ struct import_chunk {
 
 struct import_feed;
 
+/* Is the header right? Asked before an import begins, because one that began must be finished with the same file. */
+MUST_USE enum result import_feed_check(struct span bytes, struct note *note);
+
 /*
  * Reads the header line and begins after `position` (all zero: at the first row). RESULT_INVALID with a note for a
  * header that is not "vin,deviceId[,NAME…]".

@@ -61,13 +61,24 @@ static enum result find_end(FILE *file, uint64_t last_line, off_t *ret_end, uint
 	return RESULT_OK;
 }
 
+enum result import_rejects_check(const char *path, struct note *note)
+{
+	off_t end;
+	uint64_t count;
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return errno == ENOENT ? RESULT_OK : failed(path, note);
+	enum result result = find_end(file, 0, &end, &count);
+	fclose(file);
+	if (result != RESULT_OK)
+		note_set(note, "%.180s is there and is no reject file: move it, or say --rejects FILE", path);
+	return result;
+}
+
 static enum result go_on(struct import_rejects *rejects, FILE *file, uint64_t last_line, struct note *note)
 {
 	off_t end;
-	if (find_end(file, last_line, &end, &rejects->count) != RESULT_OK) {
-		note_set(note, "%.180s is there and is no reject file: move it, or say --rejects FILE", rejects->path);
-		return RESULT_CONFLICT;
-	}
+	TRY(find_end(file, last_line, &end, &rejects->count));
 	if (rejects->count == 0)
 		return unlink(rejects->path) == 0 ? RESULT_OK : failed(rejects->path, note);
 	rejects->descriptor = open(rejects->path, O_WRONLY | O_APPEND | O_CLOEXEC);

@@ -19,6 +19,9 @@ struct import_rejects {
 	struct note note;
 };
 
+/* RESULT_CONFLICT when the path holds something else than a reject file. Changes nothing. */
+MUST_USE enum result import_rejects_check(const char *path, struct note *note);
+
 /*
  * last_line 0: a new import; an old reject file is removed. Else what concerns lines up to it is kept. RESULT_CONFLICT
  * when the path holds something else than a reject file.
