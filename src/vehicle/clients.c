@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 
-#define ATTEMPTS_MAX 16
+#define ATTEMPTS_MAX  16
+#define LIST_SIZE_MAX ((size_t)128 << 20) /* some hundred thousand clients */
 
 /* ---- reading -------------------------------------------------------------------------------------- */
 
@@ -11,12 +12,14 @@ static bool may_administer(const struct client *caller, const struct tenant_id *
 	return client_has_scope(caller, SCOPE_PLATFORM) || tenant_id_equal(&caller->tenant, tenant);
 }
 
-enum problem clients_list(struct flow_request *request, struct client **ret_clients, size_t *ret_count)
+/* Those that the caller may administer. */
+static enum problem list_own(struct flow_request *request, struct arena *arena, struct client **ret_clients,
+			     size_t *ret_count)
 {
 	struct registry *registry = request->platform->registry;
 	struct client *clients;
 	size_t count, kept = 0;
-	enum result result = registry->ops->list_clients(registry, request->arena, &clients, &count, &request->note);
+	enum result result = registry->ops->list_clients(registry, arena, &clients, &count, &request->note);
 
 	if (result != RESULT_OK)
 		return problem_of_result(result);
@@ -28,11 +31,18 @@ enum problem clients_list(struct flow_request *request, struct client **ret_clie
 	return PROBLEM_NONE;
 }
 
+enum problem clients_list(struct flow_request *request, struct client **ret_clients, size_t *ret_count)
+{
+	request->arena->size_max = LIST_SIZE_MAX;
+	return list_own(request, request->arena, ret_clients, ret_count);
+}
+
 enum problem clients_get(struct flow_request *request, const char *client_id, struct client *ret_client)
 {
+	ARENA_CLEANUP struct arena arena = {.size_max = LIST_SIZE_MAX};
 	struct client *clients;
 	size_t count;
-	enum problem problem = clients_list(request, &clients, &count);
+	enum problem problem = list_own(request, &arena, &clients, &count);
 
 	if (problem != PROBLEM_NONE)
 		return problem;

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define PAGE_SIZE_MAX (ARENA_SIZE_MAX_DEFAULT + VEHICLES_PAGE_MAX * (sizeof(struct vehicle) + 2 * ATTRIBUTES_SIZE_MAX))
+
 /* ---- reading -------------------------------------------------------------------------------------- */
 
 enum problem vehicles_get(struct flow_request *request, const struct uuid *reference_id, struct vehicle *ret_vehicle)
@@ -44,6 +46,8 @@ enum problem vehicles_list(struct flow_request *request, enum vehicle_state stat
 {
 	struct registry *registry = request->platform->registry;
 
+	/* A full page of vehicles whose attributes are as large as they may be is more than a request usually needs. */
+	request->arena->size_max = PAGE_SIZE_MAX;
 	return problem_of_result(registry->ops->scan_vehicles(registry, &request->tenant.id, state, cursor,
 							      bounded(limit, VEHICLES_PAGE_MAX), request->arena,
 							      ret_page, &request->note));

@@ -88,6 +88,15 @@ static enum result index_vins(struct key_service *service, const struct tenant_i
 	return RESULT_OK;
 }
 
+static void call_on_seal(struct fake_keys *keys)
+{
+	void (*on_seal)(void *context) = keys->on_seal;
+
+	keys->on_seal = NULL;
+	if (on_seal != NULL)
+		on_seal(keys->on_seal_context);
+}
+
 /* nonce | ciphertext | tag, bound to the Reference ID */
 static enum result seal_vin(struct key_service *service, const struct tenant_id *tenant,
 			    const struct uuid *reference_id, const struct vin *vin, struct sealed_vin *ret_sealed,
@@ -99,6 +108,7 @@ static enum result seal_vin(struct key_service *service, const struct tenant_id 
 
 	(void)note;
 	atomic_fetch_add(&keys->seal_calls, 1);
+	call_on_seal(keys);
 	TRY(keys->seal_result);
 	TRY(check_tenant(keys, tenant));
 	TRY(derive(tenant, "seal", 0, key));

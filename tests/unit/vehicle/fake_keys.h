@@ -19,6 +19,8 @@ struct fake_keys {
 	enum result index_result, seal_result, open_result, fingerprint_result; /* RESULT_OK: works */
 	long index_budget; /* VINs that may still be indexed; negative: without end */
 	atomic_int index_calls, seal_calls, open_calls;
+	void (*on_seal)(void *context); /* called once, before the next sealing; NULL: nothing */
+	void *on_seal_context;
 	struct reveal_authorisation authorisation; /* of the last open */
 };
 

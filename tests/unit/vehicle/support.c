@@ -19,7 +19,7 @@ static int64_t fake_now(struct clock *clock)
 	return ((struct fake_clock *)clock)->now_ms;
 }
 
-static void commit_alone(struct fixture *fixture, struct registry_write write)
+void commit_alone(struct fixture *fixture, struct registry_write write)
 {
 	struct change_set change = {.writes = &write, .count = 1};
 	enum registry_conflict conflict;

@@ -56,6 +56,8 @@ void session_open(struct session *session, struct fixture *fixture, const struct
 void session_close(struct session *session);
 #define SESSION_CLEANUP __attribute__((cleanup(session_close)))
 
+/* One write without a leaf. */
+void commit_alone(struct fixture *fixture, struct registry_write write);
 struct vin vin_of(const char *text);
 struct hashed_vin hash_of(const char *text);
 /* A client of demo, registered. */

@@ -242,6 +242,52 @@ static void test_a_key_belongs_to_one_vehicle_and_device(void **state)
 	assert_int_equal(fixture->authority.issued, 1);
 }
 
+struct twin {
+	struct fixture *fixture;
+	const char *vin;
+	const struct test_csr *csr;
+	struct provisioned provisioned;
+};
+
+static void provision_twin(void *context)
+{
+	struct twin *twin = context;
+
+	assert_problem(provision(twin->fixture, twin->vin, "tcu-1", twin->csr, &twin->provisioned), PROBLEM_NONE);
+}
+
+/* The same request sent twice: one finds its own key certified between its looking and its issuing. */
+static void test_a_twin_is_no_reuse_of_the_key(void **state)
+{
+	struct fixture *fixture = *state;
+	struct test_csr csr = make_csr();
+	struct twin twin = {.fixture = fixture, .vin = VIN_A, .csr = &csr};
+	PROVISIONED_CLEANUP struct provisioned late = {0};
+
+	fixture->keys.on_seal = provision_twin;
+	fixture->keys.on_seal_context = &twin;
+	assert_problem(provision(fixture, VIN_A, "tcu-1", &csr, &late), PROBLEM_NONE);
+	assert_true(twin.provisioned.is_created);
+	assert_false(late.is_created);
+	assert_false(late.has_credentials);
+	assert_true(uuid_equal(&late.vehicle.reference_id, &twin.provisioned.vehicle.reference_id));
+	provisioned_release(&twin.provisioned);
+}
+
+/* Another vehicle's request with that key is one. */
+static void test_a_key_taken_meanwhile_is_reused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct test_csr csr = make_csr();
+	struct twin twin = {.fixture = fixture, .vin = VIN_B, .csr = &csr};
+	struct provisioned refused;
+
+	fixture->keys.on_seal = provision_twin;
+	fixture->keys.on_seal_context = &twin;
+	assert_problem(provision(fixture, VIN_A, "tcu-2", &csr, &refused), PROBLEM_KEY_REUSED);
+	provisioned_release(&twin.provisioned);
+}
+
 static void test_attributes(void **state)
 {
 	struct fixture *fixture = *state;
@@ -366,6 +412,8 @@ int main(void)
 		TEST(test_attaches_to_a_vehicle_without_device),
 		TEST(test_suspended_and_decommissioned_are_not_provisionable),
 		TEST(test_a_key_belongs_to_one_vehicle_and_device),
+		TEST(test_a_twin_is_no_reuse_of_the_key),
+		TEST(test_a_key_taken_meanwhile_is_reused),
 		TEST(test_attributes),
 		TEST(test_one_vin_may_stand_in_two_tenants),
 		TEST(test_replay_replaces_the_lost_key),

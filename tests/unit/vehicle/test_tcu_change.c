@@ -136,12 +136,26 @@ static void test_by_vin_it_is_a_conversion(void **state)
 	assert_false(fake_audit_holds(&fixture->audit, VIN_A));
 }
 
+/* As the first connection does. */
+static void make_active(struct fixture *fixture, const struct uuid *id)
+{
+	struct vehicle vehicle = vehicle_now(fixture, id);
+
+	vehicle.state = VEHICLE_ACTIVE;
+	vehicle.version++;
+	commit_alone(fixture, (struct registry_write){.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = &vehicle});
+}
+
 static void test_states(void **state)
 {
 	struct fixture *fixture = *state;
-	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-0");
 	struct vehicle vehicle;
 
+	make_active(fixture, &id);
+	assert_problem(change_device(fixture, &id, "tcu-0", "tcu-1", &vehicle), PROBLEM_NONE);
+	assert_int_equal(vehicle.state, VEHICLE_PROVISIONED);
+	make_active(fixture, &id);
 	assert_problem(set_state(fixture, &id, VEHICLE_SUSPENDED), PROBLEM_NONE);
 	assert_problem(change_device(fixture, &id, "tcu-1", "tcu-2", &vehicle), PROBLEM_NONE);
 	assert_int_equal(vehicle.state, VEHICLE_SUSPENDED);

@@ -28,6 +28,20 @@ static enum problem patch_attributes(struct fixture *fixture, const struct uuid 
 	return problem;
 }
 
+/* A row alone, without keys and certificate. */
+static void insert_vehicle(struct fixture *fixture, size_t number, const char *attributes)
+{
+	struct vehicle vehicle = {.tenant = fixture->tenant.id,
+				  .state = VEHICLE_PROVISIONED,
+				  .state_before_suspension = VEHICLE_PROVISIONED,
+				  .version = 1,
+				  .attributes = attributes};
+
+	memcpy(vehicle.reference_id.bytes, &number, sizeof(number));
+	snprintf(vehicle.device_id, sizeof(vehicle.device_id), "tcu-%zu", number);
+	commit_alone(fixture, (struct registry_write){.kind = REGISTRY_INSERT_VEHICLE, .vehicle = &vehicle});
+}
+
 static void test_unknown_and_foreign_are_alike(void **state)
 {
 	struct fixture *fixture = *state;
@@ -90,6 +104,25 @@ static void test_listing_pages(void **state)
 	session_open(&session, fixture, &fixture->admin);
 	assert_problem(vehicles_list(&session.request, VEHICLE_ACTIVE, 0, 2, &page), PROBLEM_NONE);
 	assert_int_equal(page.count, 0);
+}
+
+/* Six hundred rows with eight kilobytes each: more than a request's memory usually is. */
+static void test_the_largest_page(void **state)
+{
+	const size_t count = 600;
+	struct fixture *fixture = *state;
+	char attributes[ATTRIBUTES_SIZE_MAX + 1];
+
+	snprintf(attributes, sizeof(attributes), "{\"a\":\"%0*d\"}", ATTRIBUTES_SIZE_MAX - 8, 0);
+	for (size_t i = 0; i < count; i++)
+		insert_vehicle(fixture, i, attributes);
+
+	SESSION_CLEANUP struct session session;
+	struct vehicle_page page;
+	session_open(&session, fixture, &fixture->admin);
+	assert_problem(vehicles_list(&session.request, 0, 0, VEHICLES_PAGE_MAX, &page), PROBLEM_NONE);
+	assert_int_equal(page.count, count);
+	assert_string_equal(page.vehicles[count - 1].attributes, attributes);
 }
 
 static void test_history_pages(void **state)
@@ -222,6 +255,7 @@ int main(void)
 		TEST(test_unknown_and_foreign_are_alike),
 		TEST(test_by_device),
 		TEST(test_listing_pages),
+		TEST(test_the_largest_page),
 		TEST(test_history_pages),
 		TEST(test_versions),
 		TEST(test_attributes_are_merged),
