@@ -25,15 +25,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY_WAIT_MS   30000
-#define STOP_WAIT_MS    20000
+#define READY_WAIT_MS	30000
+#define STOP_WAIT_MS	20000
 #define RESTART_WAIT_MS 200
 
 struct child {
 	const char *name;    /* in dev.json and in messages */
 	const char *program; /* beside our own executable */
 	char config[PATH_SIZE];
-	pid_t pid; /* 0: not running */
+	pid_t pid;	  /* 0: not running */
+	bool is_ready;	  /* has answered since it was started */
+	int64_t start_ms; /* when it is not running: when to start it again */
+	int64_t ready_ms; /* when it is not ready: until when to wait for that */
 };
 
 /* In the order of starting; stopped in reverse. */
@@ -70,6 +73,8 @@ static int start_child(struct dev *dev, struct child *child)
 		_exit(127);
 	}
 	child->pid = pid;
+	child->is_ready = false;
+	child->ready_ms = clock_monotonic_ms(clock_system()) + READY_WAIT_MS;
 	return EXIT_DONE;
 }
 
@@ -153,8 +158,10 @@ static int wait_until_ready(struct dev *dev, size_t which)
 	struct child *child = &dev->children[which];
 	int64_t until = clock_monotonic_ms(clock_system()) + READY_WAIT_MS;
 	while (clock_monotonic_ms(clock_system()) < until) {
-		if (child_answers(dev, which))
+		if (child_answers(dev, which)) {
+			child->is_ready = true;
 			return EXIT_DONE;
+		}
 		int got = next_signal(dev, 20);
 		int status;
 		if (got == SIGINT || got == SIGTERM)
@@ -276,34 +283,63 @@ static int write_dev_json(const struct dev *dev)
 
 /* ---- the run --------------------------------------------------------------------------------------- */
 
-static int restart(struct dev *dev, struct child *child, int status)
+/* One that ended by itself before it was ready refuses to run, and would again; one that was killed is brought back. */
+static int note_end(struct child *child, int status)
 {
 	char end[48];
-	say("vinveil dev: %s %s; starting it again", child->name, describe_end(status, end, sizeof end));
-	next_signal(dev, RESTART_WAIT_MS);
-	int code = start_child(dev, child);
-	if (code == EXIT_DONE)
-		code = wait_until_ready(dev, (size_t)(child - dev->children));
-	return code == EXIT_DONE ? write_dev_json(dev) : code;
+	describe_end(status, end, sizeof end);
+	if (!child->is_ready && !WIFSIGNALED(status)) {
+		say_error("%s %s before it was ready; its messages above say why", child->name, end);
+		return EXIT_FAILED;
+	}
+	say("vinveil dev: %s %s; starting it again", child->name, end);
+	child->start_ms = clock_monotonic_ms(clock_system()) + RESTART_WAIT_MS;
+	child->is_ready = false;
+	return EXIT_DONE;
 }
 
-/* Until SIGINT or SIGTERM, or until a child cannot be brought back. */
+/* Starts a child again when it is time, and looks whether it answers. */
+static int bring_back(struct dev *dev, struct child *child)
+{
+	int64_t now_ms = clock_monotonic_ms(clock_system());
+	if (child->is_ready)
+		return EXIT_DONE;
+	if (child->pid == 0)
+		return now_ms < child->start_ms ? EXIT_DONE : start_child(dev, child);
+	if (child_answers(dev, (size_t)(child - dev->children))) {
+		child->is_ready = true;
+		return write_dev_json(dev);
+	}
+	if (now_ms < child->ready_ms)
+		return EXIT_DONE;
+	say_error("%s does not answer after %d seconds", child->name, READY_WAIT_MS / 1000);
+	return EXIT_FAILED;
+}
+
+static bool all_ready(const struct dev *dev)
+{
+	for (size_t i = 0; i < CHILD_COUNT; i++)
+		if (!dev->children[i].is_ready)
+			return false;
+	return true;
+}
+
+/* Until SIGINT or SIGTERM, or until a child cannot be brought back. Any of them may die at any time. */
 static int supervise(struct dev *dev)
 {
 	for (;;) {
-		int got = next_signal(dev, 1000);
+		int got = next_signal(dev, all_ready(dev) ? 1000 : 20);
 		if (got == SIGINT || got == SIGTERM)
 			return EXIT_DONE;
 		/* Signals coalesce, and one may have been taken while waiting elsewhere: always look. */
-		int status;
+		int status, code = EXIT_DONE;
 		struct child *child;
-		while ((child = reap(dev, &status)) != NULL) {
-			int code = restart(dev, child, status);
-			if (code == EXIT_AWAY)
-				return EXIT_DONE;
-			if (code != EXIT_DONE)
-				return code;
-		}
+		while (code == EXIT_DONE && (child = reap(dev, &status)) != NULL)
+			code = note_end(child, status);
+		for (size_t i = 0; i < CHILD_COUNT && code == EXIT_DONE; i++)
+			code = bring_back(dev, &dev->children[i]);
+		if (code != EXIT_DONE)
+			return code;
 	}
 }
 
@@ -357,7 +393,8 @@ static int run_dev(const struct invocation *invocation)
 	if (code == EXIT_DONE)
 		code = write_dev_json(&dev);
 	if (code == EXIT_DONE) {
-		printf("ready: https://127.0.0.1:%u (operations http://127.0.0.1:%u); clients and paths in %s/dev.json\n",
+		printf("ready: https://127.0.0.1:%u (operations http://127.0.0.1:%u); clients and paths in "
+		       "%s/dev.json\n",
 		       dev.installation.api_port, dev.installation.operations_port, dev.installation.directory);
 		fflush(stdout);
 		code = supervise(&dev);
