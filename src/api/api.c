@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "api/conversion_worker.h"
 #include "api/housekeeping.h"
+#include "api/key_rotator.h"
 
 #include <stdlib.h>
 
@@ -25,7 +26,8 @@ static enum result open_parts(struct api *api, struct note *note)
 	(void)signed_now;
 	TRY(pool_open(config->pool_threads, config->pool_queue_max, "request", &api->pool));
 	TRY(conversion_worker_open(api, &api->worker));
-	return housekeeping_open(api, &api->housekeeping);
+	TRY(housekeeping_open(api, &api->housekeeping));
+	return key_rotator_open(config->platform, &api->rotator);
 }
 
 enum result api_open(const struct api_config *config, struct api **ret_api, struct note *note)
@@ -55,6 +57,7 @@ void api_close(struct api *api)
 		return;
 	conversion_worker_close(api->worker);
 	pool_close(api->pool);
+	key_rotator_close(api->rotator);
 	housekeeping_close(api->housekeeping);
 	crl_keeper_close(api->crl);
 	refusals_close(api->refusals);

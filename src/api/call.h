@@ -46,6 +46,7 @@ struct api {
 	struct conversion_worker *worker;
 	struct crl_keeper *crl;
 	struct housekeeping *housekeeping;
+	struct key_rotator *rotator;
 	struct gathered *gathered; /* config.loop_count */
 	struct api_counters counters;
 	atomic_bool is_draining;

@@ -4,7 +4,8 @@
  *   begin     keyd makes the new generation; from now on provisioning seals under it and writes indexes of both
  *   re-seal   every vehicle without an index of the new generation gets blob and index anew; conversions find a
  *             vehicle by either index all the while
- *   settle    requests that had asked keyd before the beginning come to their end; then nothing may be left over
+ *   settle    provisionings that had asked keyd before the beginning come to their end; one that is still later finds
+ *             its indexes refused by the registry, and asks again
  *   drop      the registry removes the old indexes, which it refuses unless every vehicle has a newer one
  *   finish    keyd forgets the old generation
  *
@@ -36,8 +37,8 @@ struct key_rotation_progress {
 };
 
 #define KEY_ROTATION_BATCH_DEFAULT  64
-#define KEY_ROTATION_SETTLE_DEFAULT 60000 /* longer than any request may take */
-#define KEY_ROTATION_RETRIES_MAX    30	  /* of a keyd or registry that is away, a second apart */
+#define KEY_ROTATION_SETTLE_DEFAULT 2000
+#define KEY_ROTATION_RETRIES_MAX    30 /* of a keyd or registry that is away, a second apart */
 
 struct key_rotation {
 	const struct platform *platform; /* registry, keys, audit, clock, entropy */
