@@ -74,14 +74,13 @@ static void hand_out(struct connection *connection, void (*callback)(void *, str
 	callback(context_of(connection), &exchange->public);
 }
 
-/* The body of a streamed request will not be whole: the application is told so by on_request. */
+/* The body of a streamed request will not be whole: on_request tells, with what came after the last chunk. */
 static void break_stream(struct connection *connection)
 {
 	struct exchange *exchange = connection->exchange;
 	exchange->is_broken = true;
 	connection->is_closing = true;
 	exchange->public.body_complete = false;
-	buf_clear(&exchange->public.body);
 	hand_out(connection, application_of(connection)->on_request);
 }
 

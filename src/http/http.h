@@ -13,7 +13,8 @@
  *   head parsed  → on_head: the application says what to do with the body (or answers at once)
  *   HTTP_BODY_COLLECT: whole body in exchange->body      → on_request
  *   HTTP_BODY_STREAM:  chunk by chunk in exchange->body  → on_body_chunk, next one after http_body_continue()
- *                      after the last, or a broken body  → on_request with body_complete true or false
+ *                      after the last, or a broken body  → on_request with body_complete true or false; when
+ *                      broken, exchange->body holds what came after the last chunk
  *   HTTP_BODY_REFUSE:  the response is already filled    → sent; the connection closes unless the body was read
  *   sent, or the connection is gone → on_release, then freed
  * A request that never becomes one (malformed, too large, too slow) goes to on_refused instead, which only fills
