@@ -2,8 +2,8 @@
  * The HTTP API: what the transport (http/) and the rules (vehicle/) know nothing of each other through.
  *
  * A request's way: route → authenticate → rate → access → handler → one flow → ports, and back: the answer leaves
- * when its audit leaf is durable (product rule 10). Routes run inline on the loop, on the pool, in the conversion worker's
- * batch, or as a stream; routes.h says which.
+ * when its audit leaf is durable (product rule 10). Routes run inline on the loop, on the pool, in the conversion
+ * worker's batch, or as a stream; routes.h says which.
  */
 #ifndef VINVEIL_API_API_H
 #define VINVEIL_API_API_H

@@ -37,7 +37,11 @@ enum problem manifest_answer(struct call *call)
 		if (result != RESULT_OK)
 			return problem_of_result(result);
 	}
-	/* Cut off in the middle: what came whole stands, and nobody is there to read the answer. */
-	enum problem problem = manifest_load_finish(call->load, call->exchange->body_complete);
+	/* Cut off in the middle: lines that came whole stand, though nobody may be there to read the answer. */
+	enum problem problem = PROBLEM_NONE;
+	if (!call->exchange->body_complete)
+		problem = manifest_load_feed(call->load, buf_span(&call->exchange->body));
+	if (problem == PROBLEM_NONE)
+		problem = manifest_load_finish(call->load, call->exchange->body_complete);
 	return problem == PROBLEM_NONE ? answer_report(call) : problem;
 }

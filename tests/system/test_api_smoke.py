@@ -248,6 +248,23 @@ def test_a_manifest_is_judged_line_by_line(platform, new_device):
     assert [entry["line"] for entry in answer.json["rejected"]] == [701, 702]
 
 
+def test_a_manifest_cut_off_stands_up_to_the_last_whole_line(platform, new_device):
+    devices = [new_device() for _ in range(700)]
+    lines = b"".join(json.dumps({"deviceId": device}).encode() + b"\n" for device in devices)
+    client = platform.new_client("factory")
+    client.get("/openapi.json")  # the handshake is over
+    client.connection.putrequest("POST", "/v1/devices")
+    client.connection.putheader("Content-Type", "application/x-ndjson")
+    client.connection.putheader("Content-Length", str(len(lines) + 1000))
+    client.connection.endheaders()
+    client.connection.send(lines + b'{"deviceId":"CUT')
+    threading.Event().wait(0.5)
+    client.close()
+    threading.Event().wait(1.0)
+    again = platform.load_devices(*devices).json
+    assert (again["accepted"], again["duplicates"], again["rejectedCount"]) == (0, 700, 0)
+
+
 def test_a_manifest_needs_its_type_and_scope(platform, new_device):
     line = json.dumps({"deviceId": new_device()}).encode()
     headers = {"Content-Type": "application/json"}
