@@ -151,12 +151,24 @@ static enum result fingerprint(struct key_service *service, const struct tenant_
 	return keyed(key, content, ret_fingerprint);
 }
 
+static enum result get_generations(struct key_service *service, const struct tenant_id *tenant,
+				   struct key_generations *ret_generations, struct note *note)
+{
+	struct fake_keys *keys = self_of(service);
+
+	(void)note;
+	TRY(check_tenant(keys, tenant));
+	*ret_generations = (struct key_generations){.newest = keys->newest, .oldest = keys->oldest};
+	return RESULT_OK;
+}
+
 static const struct key_service_ops ops = {
 	.create_tenant = create_tenant,
 	.index_vins = index_vins,
 	.seal_vin = seal_vin,
 	.open_vin = open_vin,
 	.fingerprint = fingerprint,
+	.get_generations = get_generations,
 };
 
 void fake_keys_init(struct fake_keys *keys)
