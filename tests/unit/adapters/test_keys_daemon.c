@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -54,6 +55,7 @@ static void start_daemon(void)
 	if (daemon_pid == 0) {
 		if (daemon_uid != 0 && (setgid(daemon_uid) != 0 || setuid(daemon_uid) != 0))
 			_exit(126);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no daemon behind */
 		execl(program, program, "--config", config_path, (char *)NULL);
 		_exit(127);
 	}
