@@ -88,6 +88,8 @@ enum result csv_next(struct csv_reader *reader, struct csv_record *ret_record, s
 	if (reader->offset == reader->bytes.size)
 		return RESULT_ABSENT;
 	buf_clear(reader->field);
+	uint8_t *room; /* so that a record of empty fields has somewhere to point to */
+	TRY(buf_reserve(reader->field, 1, &room));
 	size_t start = reader->offset, at = start, count = 0;
 	uint64_t lines = 1;
 	for (;;) {
