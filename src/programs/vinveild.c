@@ -15,6 +15,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #define DRAIN_MS	 10000
 #define LOOPS_DEFAULT	 4
 #define READER_CACHE_KIB 1024
+#define SETTLE_SECONDS	 60
 
 struct vinveild_config {
 	char listen[64], operations_listen[64];
@@ -39,6 +41,7 @@ struct vinveild_config {
 	bool tls12;
 	char registry[PATH_SIZE], audit[PATH_SIZE], crl[PATH_SIZE], audit_origin[256];
 	char keyd_socket[PATH_SIZE];
+	int64_t rotation_settle_seconds;
 	int64_t requests_per_second, burst;
 	char gateway_endpoint[256];
 	int64_t gateway_port;
@@ -80,6 +83,8 @@ static const struct config_key keys[] = {
 	TEXT("storage", "audit_origin", audit_origin, true, "the audit log's name, the first line of its checkpoints"),
 	TEXT("storage", "crl", crl, true, "where the CRL is kept"),
 	TEXT("keyd", "socket", keyd_socket, true, "the key daemon's socket"),
+	NUMBER("keyd", "rotation_settle_seconds", rotation_settle_seconds, 1, 3600,
+	       "how long a key rotation waits for requests begun before it (default 60)"),
 	NUMBER("limits", "requests_per_second", requests_per_second, 1, 1000000,
 	       "of a client whose registration says nothing else (default 200)"),
 	NUMBER("limits", "burst", burst, 1, 10000000, "how many of them at once (default 400)"),
@@ -97,6 +102,7 @@ struct daemon {
 	struct audit_log *audit;
 	struct api *api;
 	struct tls_server *tls;
+	pthread_mutex_t server_lock; /* metrics ask from pool threads while main opens and closes it */
 	struct http_server *server;
 };
 
@@ -124,6 +130,7 @@ static void set_defaults(struct vinveild_config *config)
 		.requests_per_second = CLIENT_REQUESTS_PER_SECOND_DEFAULT,
 		.burst = CLIENT_BURST_DEFAULT,
 		.gateway_port = 8883,
+		.rotation_settle_seconds = SETTLE_SECONDS,
 	};
 }
 
@@ -223,8 +230,10 @@ static void tell_audit_state(void *context, struct api_audit_state *ret_state)
 static void tell_transport_state(void *context, struct http_server_counters *ret_counters)
 {
 	struct daemon *daemon = context;
+	pthread_mutex_lock(&daemon->server_lock);
 	if (daemon->server != NULL)
 		http_server_count(daemon->server, ret_counters);
+	pthread_mutex_unlock(&daemon->server_lock);
 }
 
 static enum result open_storage(struct daemon *daemon, struct note *note)
@@ -299,11 +308,21 @@ static enum result open_api(struct daemon *daemon, struct note *note)
 	return api_open(&api, &daemon->api, note);
 }
 
+static struct http_server *set_server(struct daemon *daemon, struct http_server *server)
+{
+	pthread_mutex_lock(&daemon->server_lock);
+	struct http_server *former = daemon->server;
+	daemon->server = server;
+	pthread_mutex_unlock(&daemon->server_lock);
+	return former;
+}
+
 static enum result open_server(struct daemon *daemon, struct note *note)
 {
 	const struct vinveild_config *config = &daemon->config;
 	struct tls_server_config tls = {config->certificate, config->key, config->client_root, config->tls12};
 	struct http_server_config http;
+	struct http_server *server;
 
 	TRY(tls_server_open(&tls, &daemon->tls, note));
 	http_server_config_defaults(&http);
@@ -319,7 +338,9 @@ static enum result open_server(struct daemon *daemon, struct note *note)
 	http.application = &api_application;
 	http.application_context = daemon->api;
 	http.clock = clock_system();
-	return http_server_open(&http, &daemon->server, note);
+	TRY(http_server_open(&http, &server, note));
+	set_server(daemon, server);
+	return RESULT_OK;
 }
 
 static enum result open_all(struct daemon *daemon, const sigset_t *signals, struct note *note)
@@ -337,9 +358,9 @@ static void close_all(struct daemon *daemon)
 {
 	if (daemon->api != NULL)
 		api_begin_drain(daemon->api);
-	if (daemon->server != NULL)
-		http_server_close(daemon->server, DRAIN_MS);
-	daemon->server = NULL;
+	struct http_server *server = set_server(daemon, NULL);
+	if (server != NULL)
+		http_server_close(server, DRAIN_MS);
 	api_close(daemon->api);
 	audit_tlog_close(daemon->audit);
 	keyd_client_close(daemon->keyd);
@@ -402,7 +423,7 @@ static int check_only(const struct vinveild_config *config, const char *path)
 
 int main(int argc, char **argv)
 {
-	static struct daemon daemon;
+	static struct daemon daemon = {.server_lock = PTHREAD_MUTEX_INITIALIZER};
 	const char *path = NULL;
 	bool check = false;
 	struct note note = {0};

@@ -348,7 +348,7 @@ static int prepare(const struct invocation *invocation, struct dev *dev)
 	struct note note = {0};
 	int64_t port_base, rate, reveals;
 	if (!option_get_number(invocation, "port-base", 1024, 65000, 8443, &port_base) ||
-	    !option_get_number(invocation, "rate-limit", 1, 10000000, 0, &rate) ||
+	    !option_get_number(invocation, "rate-limit", 1, 500000, 0, &rate) ||
 	    !option_get_number(invocation, "reveals-per-hour", 1, 1000, 0, &reveals))
 		return EXIT_USAGE;
 	if (option_get(invocation, "data") == NULL) {

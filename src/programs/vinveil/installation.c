@@ -272,7 +272,7 @@ static enum result write_keyd_config(const struct installation *installation, st
 	/* In development whoever raises the rate limit means the budget behind it, too. */
 	if (installation->requests_per_second > config.budgets.index_per_second) {
 		config.budgets.index_per_second = installation->requests_per_second;
-		config.budgets.index_burst = 2 * installation->requests_per_second;
+		config.budgets.index_burst = 2 * installation->requests_per_second + KEY_INDEX_BATCH_MAX;
 	}
 	if (installation->reveals_per_hour > 0) {
 		config.budgets.reveals_per_hour = installation->reveals_per_hour;
@@ -299,6 +299,8 @@ static enum result write_vinveild_config(const struct installation *installation
 				     "audit_origin = %s\ncrl = %s/ca/device.crl\n",
 			      directory, directory, AUDIT_ORIGIN, directory));
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
+	if (installation->is_dev)
+		TRY(buf_append_text(&text, "rotation_settle_seconds = 5\n"));
 	TRY(buf_append_text(&text, "\n[limits]\n"));
 	TRY(append_if(&text, "requests_per_second", installation->requests_per_second));
 	TRY(append_if(&text, "burst", installation->requests_per_second * 2));
