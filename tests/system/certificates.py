@@ -39,10 +39,13 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
     key, now = new_key(), datetime.datetime.utcnow()
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     issuer_name, issuer_key = subject, key
+    key_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     if issuer is not None:
-        issuer_name = x509.load_pem_x509_certificate(pathlib.Path(issuer[0]).read_bytes()).subject
+        root = x509.load_pem_x509_certificate(pathlib.Path(issuer[0]).read_bytes())
+        issuer_name = root.subject
+        key_identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+            root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)
         issuer_key = serialization.load_pem_private_key(pathlib.Path(issuer[1]).read_bytes(), None)
-    algorithm = hashes.SHA384() if getattr(issuer_key, "key_size", 256) == 384 else hashes.SHA256()
     certificate = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer_name).public_key(key.public_key())
                    .serial_number(x509.random_serial_number())
                    .not_valid_before(now + datetime.timedelta(days=days[0]))
@@ -50,9 +53,9 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
                    .add_extension(x509.BasicConstraints(False, None), True)
                    .add_extension(x509.KeyUsage(True, *[False] * 8), True)
                    .add_extension(x509.ExtendedKeyUsage(list(usages)), False)
-                   .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False)
+                   .add_extension(key_identifier, False)
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-                   .sign(issuer_key, algorithm))
+                   .sign(issuer_key, hashes.SHA256()))
     paths = pathlib.Path(directory) / f"{name}.pem", pathlib.Path(directory) / f"{name}.key"
     paths[0].write_bytes(certificate.public_bytes(PEM))
     paths[1].write_text(key_pem(key))

@@ -1,4 +1,5 @@
 """The door: TLS as it is offered, seen by the standard library, OpenSSL's own client and curl."""
+import datetime
 import json
 import shutil
 import ssl
@@ -131,10 +132,11 @@ def test_a_foreign_root_of_the_same_name_gets_an_alert(platform, tmp_path):
     from cryptography.hazmat.primitives import hashes, serialization
     import certificates
     ours = x509.load_pem_x509_certificate((platform.directory / "ca/operator-root.pem").read_bytes())
-    root_key = new_key()
+    root_key, now, day = new_key(), datetime.datetime.utcnow(), datetime.timedelta(days=1)
     root = (x509.CertificateBuilder().subject_name(ours.subject).issuer_name(ours.subject).public_key(root_key.public_key())
-            .serial_number(1).not_valid_before(ours.not_valid_before).not_valid_after(ours.not_valid_after)
-            .add_extension(x509.BasicConstraints(True, None), True).sign(root_key, hashes.SHA256()))
+            .serial_number(1).not_valid_before(now - day).not_valid_after(now + day)
+            .add_extension(x509.BasicConstraints(True, None), True)
+            .add_extension(ours.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value, False).sign(root_key, hashes.SHA256()))
     (tmp_path / "root.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
     (tmp_path / "root.key").write_text(certificates.key_pem(root_key))
     certificate, key, _ = issue(tmp_path, "forged", (tmp_path / "root.pem", tmp_path / "root.key"))
