@@ -149,7 +149,7 @@ static int add_rules(scmp_filter_ctx filter, int unlink_directory, const char *u
 	if (error == 0)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(unlinkat), 2,
 					 SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)unlink_directory),
-					 SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)unlink_name));
+					 SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)unlink_name, 0));
 	if (error == 0)
 		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	return error == 0 ? seccomp_load(filter) : error;
