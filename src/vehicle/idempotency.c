@@ -2,10 +2,76 @@
 
 #include "base/text.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 /* Claim, lose the race, read the winner's record: two would do. */
 #define ATTEMPTS_MAX 4
+
+/* ---- what runs in this process -------------------------------------------------------------------- */
+
+/*
+ * A record without an answer is of a request that runs here, or of a process that died: one process has the registry.
+ * So those that run are remembered, and nobody waits for the dead. When there is no room the clock decides, as it does
+ * for whatever was never taken out.
+ */
+#define RUNNING_MAX 1024
+
+static struct {
+	pthread_mutex_t lock;
+	struct running_key {
+		char client_id[CLIENT_ID_LENGTH_MAX + 1];
+		uint8_t fingerprint[SHA256_SIZE];
+		int64_t created_at_ms;
+	} keys[RUNNING_MAX];
+	size_t count;
+	bool is_overfull; /* some were not remembered */
+} running = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct running_key *find_running(const struct idempotency_record *record)
+{
+	for (size_t i = 0; i < running.count; i++) {
+		struct running_key *key = &running.keys[i];
+		if (key->created_at_ms == record->created_at_ms &&
+		    memcmp(key->fingerprint, record->fingerprint, SHA256_SIZE) == 0 &&
+		    strcmp(key->client_id, record->client_id) == 0)
+			return key;
+	}
+	return NULL;
+}
+
+static void mark_running(const struct idempotency_record *record)
+{
+	pthread_mutex_lock(&running.lock);
+	if (running.count < RUNNING_MAX) {
+		struct running_key *key = &running.keys[running.count++];
+		memcpy(key->client_id, record->client_id, sizeof(key->client_id));
+		memcpy(key->fingerprint, record->fingerprint, SHA256_SIZE);
+		key->created_at_ms = record->created_at_ms;
+	} else {
+		running.is_overfull = true;
+	}
+	pthread_mutex_unlock(&running.lock);
+}
+
+static void mark_ended(const struct idempotency_record *record)
+{
+	pthread_mutex_lock(&running.lock);
+	struct running_key *key = find_running(record);
+	if (key != NULL)
+		*key = running.keys[--running.count];
+	pthread_mutex_unlock(&running.lock);
+}
+
+static bool may_be_running(const struct idempotency_record *record)
+{
+	pthread_mutex_lock(&running.lock);
+	bool may_be = running.is_overfull || find_running(record) != NULL;
+	pthread_mutex_unlock(&running.lock);
+	return may_be;
+}
+
+/* ---- records --------------------------------------------------------------------------------------- */
 
 /*
  * These records say what was answered, not what is true of a vehicle: they go to the registry without a leaf, which
@@ -56,7 +122,8 @@ static enum problem judge(const struct idempotency_record *known, const struct i
 	if (!secret_equal(known->fingerprint, asked->fingerprint, SHA256_SIZE))
 		return PROBLEM_IDEMPOTENCY_MISMATCH;
 	if (known->status == 0) {
-		*ret_stale = asked->created_at_ms - known->created_at_ms >= IDEMPOTENCY_STALE_MS;
+		*ret_stale =
+			asked->created_at_ms - known->created_at_ms >= IDEMPOTENCY_STALE_MS || !may_be_running(known);
 		return *ret_stale ? PROBLEM_NONE : PROBLEM_REQUEST_IN_PROGRESS;
 	}
 	idempotency->decision = known->has_serial ? IDEMPOTENCY_ANSWER_ANEW : IDEMPOTENCY_ANSWER;
@@ -93,7 +160,11 @@ static enum problem begin_once(struct flow_request *request, const struct idempo
 			return problem;
 	}
 	*idempotency = (struct idempotency){.decision = IDEMPOTENCY_RUN, .record = *asked};
+	/* Before its record is there, so that nobody who meets that takes it over. */
+	mark_running(asked);
 	result = claim(request, asked, stale ? &known : NULL);
+	if (result != RESULT_OK)
+		mark_ended(asked);
 	*ret_again = result == RESULT_CONFLICT;
 	return problem_of_result(result);
 }
@@ -128,7 +199,10 @@ enum result idempotency_complete(struct flow_request *request, struct idempotenc
 		record->serial = *serial;
 		record->reference_id = *reference_id;
 	}
-	return commit(request, &write, 1);
+	enum result result = commit(request, &write, 1);
+	if (idempotency->decision == IDEMPOTENCY_RUN)
+		mark_ended(record);
+	return result;
 }
 
 enum result idempotency_abandon(struct flow_request *request, struct idempotency *idempotency)
@@ -136,5 +210,9 @@ enum result idempotency_abandon(struct flow_request *request, struct idempotency
 	struct registry_write write = {.kind = REGISTRY_DELETE_IDEMPOTENCY, .idempotency = &idempotency->record};
 
 	/* An answer that was to be made anew stands as it was. */
-	return idempotency->decision == IDEMPOTENCY_RUN ? commit(request, &write, 1) : RESULT_OK;
+	if (idempotency->decision != IDEMPOTENCY_RUN)
+		return RESULT_OK;
+	enum result result = commit(request, &write, 1);
+	mark_ended(&idempotency->record);
+	return result;
 }
