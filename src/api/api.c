@@ -27,7 +27,7 @@ static enum result open_parts(struct api *api, struct note *note)
 	TRY(pool_open(config->pool_threads, config->pool_queue_max, "request", &api->pool));
 	TRY(conversion_worker_open(api, &api->worker));
 	TRY(housekeeping_open(api, &api->housekeeping));
-	return key_rotator_open(config->platform, &api->rotator);
+	return key_rotator_open(config->platform, config->rotation_settle_ms, &api->rotator);
 }
 
 enum result api_open(const struct api_config *config, struct api **ret_api, struct note *note)

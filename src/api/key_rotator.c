@@ -13,6 +13,7 @@
 
 struct key_rotator {
 	const struct platform *platform;
+	int64_t settle_ms;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -64,6 +65,7 @@ static void run_once(struct key_rotator *rotator)
 	struct key_rotation rotation = {
 		.platform = rotator->platform,
 		.actor = "vinveil",
+		.settle_ms = rotator->settle_ms,
 		.progress = on_progress,
 		.sleep_ms = wait_ms,
 		.context = rotator,
@@ -86,12 +88,13 @@ static void *run(void *context)
 	return NULL;
 }
 
-enum result key_rotator_open(const struct platform *platform, struct key_rotator **ret_rotator)
+enum result key_rotator_open(const struct platform *platform, int64_t settle_ms, struct key_rotator **ret_rotator)
 {
 	struct key_rotator *rotator = calloc(1, sizeof(*rotator));
 	if (rotator == NULL)
 		return RESULT_MEMORY;
 	rotator->platform = platform;
+	rotator->settle_ms = settle_ms;
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -10,7 +10,9 @@
 
 struct key_rotator;
 
-MUST_USE enum result key_rotator_open(const struct platform *platform, struct key_rotator **ret_rotator);
+/* settle_ms: how long requests that asked keyd before a rotation may still go on; 0: a default. */
+MUST_USE enum result key_rotator_open(const struct platform *platform, int64_t settle_ms,
+				      struct key_rotator **ret_rotator);
 /* Stops after the change under way; what is left is continued at the next start. NULL is allowed. */
 void key_rotator_close(struct key_rotator *rotator);
 

@@ -301,6 +301,7 @@ static enum result open_api(struct daemon *daemon, struct note *note)
 		.crl_path = config->crl,
 		.gateway_endpoint = config->gateway_endpoint,
 		.gateway_port = (uint16_t)config->gateway_port,
+		.rotation_settle_ms = config->rotation_settle_seconds * 1000,
 		.audit_state = tell_audit_state,
 		.transport_state = tell_transport_state,
 		.context = daemon,
