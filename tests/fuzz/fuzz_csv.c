@@ -31,6 +31,8 @@ static void judge(const struct csv_record *record, struct import_columns *column
 	const char *reason = NULL;
 	if (columns->count == 0 && import_columns_read(record, columns, NULL) == RESULT_OK)
 		return;
+	if (columns->count == 0 && record->count < 2)
+		return;
 	if (columns->count == 0)
 		columns->count = record->count;
 	enum result result = import_line_judge(record, columns, CHECK_DIGIT_ENFORCE, &arena, &vin, &vehicle, &reason);

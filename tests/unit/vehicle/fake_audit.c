@@ -37,7 +37,22 @@ static uint64_t size(struct audit_log *log)
 	return count;
 }
 
-static const struct audit_log_ops ops = {.append = append, .size = size, .durable_size = size};
+static enum result read_leaf(struct audit_log *log, uint64_t index, struct arena *arena, struct span *ret_json,
+			     struct note *note)
+{
+	struct fake_audit *audit = self_of(log);
+
+	(void)note;
+	if (index >= audit->count)
+		return RESULT_ABSENT;
+	char *text = arena_copy_text(arena, span_of_text(audit->leaves[index]));
+	if (text == NULL)
+		return RESULT_MEMORY;
+	*ret_json = span_of_text(text);
+	return RESULT_OK;
+}
+
+static const struct audit_log_ops ops = {.read = read_leaf, .append = append, .size = size, .durable_size = size};
 
 void fake_audit_init(struct fake_audit *audit)
 {
