@@ -25,6 +25,8 @@ int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset);
+/* What pwrite is called where off_t is asked to be 64 bits wide. */
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset);
 
 static bool is_concerned(int fd)
 {
@@ -91,6 +93,11 @@ static enum result append_one(struct audit_log *log, uint64_t number)
 
 	plain_leaf(number, room, &leaf);
 	return append_wait(log, &leaf, 1, NULL);
+}
+
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset)
+{
+	return __wrap_pwrite(fd, bytes, size, offset);
 }
 
 static void assert_sound(struct audit_fixture *fixture, uint64_t count)
