@@ -40,8 +40,8 @@ enum problem clients_list(struct flow_request *request, struct client **ret_clie
 enum problem clients_get(struct flow_request *request, const char *client_id, struct client *ret_client)
 {
 	ARENA_CLEANUP struct arena arena = {.size_max = LIST_SIZE_MAX};
-	struct client *clients;
-	size_t count;
+	struct client *clients = NULL;
+	size_t count = 0;
 	enum problem problem = list_own(request, &arena, &clients, &count);
 
 	if (problem != PROBLEM_NONE)

@@ -76,7 +76,7 @@ static void run_one_by_one(const struct platform *platform, const struct group *
 
 static void run_group(const struct platform *platform, struct conversion *conversions, size_t count, struct note *note)
 {
-	struct group group;
+	struct group group = {.count = 0};
 
 	gather(&group, conversions, count);
 	enum result result = look_up(platform, &group, note);

@@ -24,11 +24,16 @@ static enum problem refuse_value(struct flow_request *request, const char *name,
 	return PROBLEM_VALUE_INVALID;
 }
 
+static bool holds_nul(struct span text)
+{
+	return text.size > 0 && memchr(text.data, '\0', text.size) != NULL;
+}
+
 /* A text that we are to keep. ret_text has room for length_max and a NUL. */
 static enum problem keep_text(struct flow_request *request, const char *name, struct span text, size_t length_max,
 			      char *ret_text)
 {
-	if (text.size > length_max || memchr(text.data == NULL ? (const void *)"" : text.data, '\0', text.size) != NULL)
+	if (text.size > length_max || holds_nul(text))
 		return refuse_value(request, name, length_max);
 	if (vin_stands_in(text)) {
 		snprintf(request->detail, sizeof(request->detail), "%s must not hold a VIN or its hash.", name);
