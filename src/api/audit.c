@@ -38,6 +38,19 @@ static enum problem read_limits(struct call *call, struct entries_query *ret)
 	return problem;
 }
 
+static enum problem read_outcome(struct call *call, const char **ret_outcome)
+{
+	enum problem problem = query_text(call, "outcome", ret_outcome);
+
+	if (problem != PROBLEM_NONE || *ret_outcome == NULL)
+		return problem;
+	for (enum audit_outcome outcome = AUDIT_ALLOWED; outcome <= AUDIT_FAILED; outcome++)
+		if (strcmp(*ret_outcome, audit_outcome_name(outcome)) == 0)
+			return PROBLEM_NONE;
+	return call_explain(call, PROBLEM_MALFORMED,
+			    "The query parameter outcome must be allowed, refused, absent or failed.");
+}
+
 static enum problem read_entries_query(struct call *call, struct entries_query *ret)
 {
 	static const char *const names[] = {"from",	   "to",     "actor", "action", "outcome",
@@ -52,7 +65,7 @@ static enum problem read_entries_query(struct call *call, struct entries_query *
 	if (problem == PROBLEM_NONE)
 		problem = query_text(call, "action", &ret->query.action);
 	if (problem == PROBLEM_NONE)
-		problem = query_text(call, "outcome", &ret->query.outcome);
+		problem = read_outcome(call, &ret->query.outcome);
 	if (problem == PROBLEM_NONE)
 		problem = query_uuid(call, "referenceId", &is_given, &ret->reference_id);
 	if (problem == PROBLEM_NONE)

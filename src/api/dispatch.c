@@ -5,6 +5,7 @@
 #include "api/call.h"
 #include "api/conversion_worker.h"
 #include "api/problem.h"
+#include "api/records.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -200,13 +201,43 @@ static enum problem check_empty_body(struct call *call)
 	return call->exchange->body.size == 0 ? PROBLEM_NONE : body_read(call, NULL, 0);
 }
 
+/* Where what was created is: told again, from the member of the kept answer that names it. */
+static void answer_location_again(struct call *call, const struct idempotency_record *record)
+{
+	JSON_CLEANUP json_t *body = NULL;
+	struct span name;
+	char location[128];
+
+	if (record->status != 201 || record->body == NULL || call->route->location_member == NULL ||
+	    json_read(span_of_text(record->body), &body, NULL) != RESULT_OK ||
+	    json_get_text(body, call->route->location_member, CLIENT_ID_LENGTH_MAX, &name) != RESULT_OK)
+		return;
+	snprintf(location, sizeof location, "%s/%.*s", call->route->pattern, (int)name.size, (const char *)name.data);
+	answer_header(call, "Location", location);
+}
+
+/* Whoever is answered again learns again which vehicle it is, so the leaf names it again. */
+static void note_answered_vehicle(struct call *call, struct span body)
+{
+	JSON_CLEANUP json_t *answer = NULL;
+	struct audit_event *event = &call->event;
+
+	if (json_read(body, &answer, &call->flow.note) != RESULT_OK)
+		return;
+	const char *text = json_string_value(json_object_get(answer, "referenceId"));
+	event->has_reference_id = text != NULL && uuid_parse(span_of_text(text), &event->reference_id) == RESULT_OK;
+}
+
 static enum problem replay(struct call *call)
 {
 	const struct idempotency_record *record = &call->idempotency.record;
 	struct json_writer writer;
 	answer_json(call, record->status, &writer);
-	if (record->body != NULL)
+	answer_location_again(call, record);
+	if (record->body != NULL) {
+		note_answered_vehicle(call, span_of_text(record->body));
 		json_raw(&writer, span_of_text(record->body));
+	}
 	return answer_end(&writer);
 }
 

@@ -44,7 +44,8 @@ struct route {
 	enum route_body body;
 	enum route_place place;
 	enum route_listener listener;
-	bool is_idempotent; /* honours Idempotency-Key */
+	bool is_idempotent;	     /* honours Idempotency-Key */
+	const char *location_member; /* of the answer to a creation: names what Location ends in */
 	route_handler *handler;
 };
 

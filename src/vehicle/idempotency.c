@@ -93,10 +93,11 @@ static enum problem draft(struct flow_request *request, const char *route, struc
 	struct key_service *keys = request->platform->keys;
 	BUF_CLEANUP struct buf asked = {.size_max = content[0].size + content[1].size + 1};
 
-	if (key.size == 0 || key.size > IDEMPOTENCY_KEY_LENGTH_MAX || !text_is_printable(key, true) ||
+	if (key.size == 0 || key.size > IDEMPOTENCY_KEY_LENGTH_MAX || !text_is_printable(key, false) ||
 	    vin_stands_in(key)) {
 		snprintf(request->detail, sizeof(request->detail),
-			 "Idempotency-Key is 1 to %d printable ASCII characters, and neither a VIN nor its hash.",
+			 "Idempotency-Key is 1 to %d printable ASCII characters without spaces, and neither a VIN nor "
+			 "its hash.",
 			 IDEMPOTENCY_KEY_LENGTH_MAX);
 		return PROBLEM_VALUE_INVALID;
 	}
