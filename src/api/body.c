@@ -326,15 +326,26 @@ bool content_type_is(struct span value, const char *type)
 	       span_is_word(parameter, "charset=\"utf-8\"");
 }
 
-void if_match_parse(struct span value, struct if_match *ret_match)
+static bool tag_names(struct span tag, uint32_t version)
 {
-	uint64_t version;
-	*ret_match = (struct if_match){.is_given = value.data != NULL};
-	if (span_is_text(value, "*")) {
-		ret_match->is_any = true;
-	} else if (value.size > 2 && value.data[0] == '"' && value.data[value.size - 1] == '"' &&
-		   text_parse_u64(span_of(value.data + 1, value.size - 2), UINT32_MAX, &version) == RESULT_OK) {
-		ret_match->is_version = true;
-		ret_match->version = (uint32_t)version;
+	uint64_t number;
+	return tag.size > 2 && tag.data[0] == '"' && tag.data[tag.size - 1] == '"' &&
+	       text_parse_u64(span_of(tag.data + 1, tag.size - 2), UINT32_MAX, &number) == RESULT_OK &&
+	       number == version;
+}
+
+bool if_match_names(struct span value, uint32_t version)
+{
+	if (span_is_text(value, "*"))
+		return true;
+	/* Our tags hold no comma, so what one cuts in two was none of ours. */
+	while (value.size > 0) {
+		const uint8_t *comma = memchr(value.data, ',', value.size);
+		size_t size = comma != NULL ? (size_t)(comma - value.data) : value.size;
+		if (tag_names(trim(span_of(value.data, size)), version))
+			return true;
+		size_t step = comma != NULL ? size + 1 : size;
+		value = span_of(value.data + step, value.size - step);
 	}
+	return false;
 }

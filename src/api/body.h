@@ -47,10 +47,10 @@ enum problem query_uuid(struct call *call, const char *name, bool *ret_given, st
 /* The type of a Content-Type field, without parameters, is this (charset, if said, is UTF-8). */
 bool content_type_is(struct span value, const char *type);
 
-struct if_match {
-	bool is_given, is_any, is_version;
-	uint32_t version;
-};
-void if_match_parse(struct span value, struct if_match *ret_match);
+/*
+ * Does an If-Match field (RFC 9110 section 13.1.1) name this version? "*" names any; of a list one is enough; weak tags
+ * and whatever is none of ours name nothing.
+ */
+bool if_match_names(struct span value, uint32_t version);
 
 #endif

@@ -201,15 +201,16 @@ static enum problem check_empty_body(struct call *call)
 	return call->exchange->body.size == 0 ? PROBLEM_NONE : body_read(call, NULL, 0);
 }
 
-/* Where what was created is: told again, from the member of the kept answer that names it. */
-static void answer_location_again(struct call *call, const struct idempotency_record *record)
+/* Location and ETag are not kept: both follow from the body. */
+static void answer_fields_again(struct call *call, const json_t *body)
 {
-	JSON_CLEANUP json_t *body = NULL;
-	struct span name;
 	char location[128];
+	struct span name;
+	const json_t *version = json_object_get(body, "version");
 
-	if (record->status != 201 || record->body == NULL || call->route->location_member == NULL ||
-	    json_read(span_of_text(record->body), &body, NULL) != RESULT_OK ||
+	if (json_is_integer(version))
+		answer_etag(call, (uint32_t)json_integer_value(version));
+	if (call->route->location_member == NULL ||
 	    json_get_text(body, call->route->location_member, CLIENT_ID_LENGTH_MAX, &name) != RESULT_OK)
 		return;
 	snprintf(location, sizeof location, "%s/%.*s", call->route->pattern, (int)name.size, (const char *)name.data);
@@ -217,27 +218,25 @@ static void answer_location_again(struct call *call, const struct idempotency_re
 }
 
 /* Whoever is answered again learns again which vehicle it is, so the leaf names it again. */
-static void note_answered_vehicle(struct call *call, struct span body)
+static void note_answered_vehicle(struct call *call, const json_t *body)
 {
-	JSON_CLEANUP json_t *answer = NULL;
 	struct audit_event *event = &call->event;
-
-	if (json_read(body, &answer, &call->flow.note) != RESULT_OK)
-		return;
-	const char *text = json_string_value(json_object_get(answer, "referenceId"));
+	const char *text = json_string_value(json_object_get(body, "referenceId"));
 	event->has_reference_id = text != NULL && uuid_parse(span_of_text(text), &event->reference_id) == RESULT_OK;
 }
 
 static enum problem replay(struct call *call)
 {
 	const struct idempotency_record *record = &call->idempotency.record;
+	JSON_CLEANUP json_t *body = NULL;
 	struct json_writer writer;
+
+	if (record->body == NULL || json_read(span_of_text(record->body), &body, &call->flow.note) != RESULT_OK)
+		return PROBLEM_INTERNAL;
 	answer_json(call, record->status, &writer);
-	answer_location_again(call, record);
-	if (record->body != NULL) {
-		note_answered_vehicle(call, span_of_text(record->body));
-		json_raw(&writer, span_of_text(record->body));
-	}
+	answer_fields_again(call, body);
+	note_answered_vehicle(call, body);
+	json_raw(&writer, span_of_text(record->body));
 	return answer_end(&writer);
 }
 

@@ -313,17 +313,18 @@ enum problem vehicle_history(struct call *call)
 
 /* ---- changing --------------------------------------------------------------------------------------- */
 
-static enum problem read_if_match(struct call *call, struct vehicle_patch *patch)
+/* The version that was judged goes into the change's condition, so that nobody comes in between. */
+static enum problem read_if_match(struct call *call, const struct vehicle *vehicle, struct vehicle_patch *patch)
 {
-	struct if_match match;
-	if_match_parse(http_request_header(&call->exchange->request, "if-match"), &match);
-	/* A tag that is none of ours cannot be the current one's. */
-	if (match.is_given && !match.is_any && !match.is_version)
+	struct span value = http_request_header(&call->exchange->request, "if-match");
+	if (value.data == NULL)
+		return PROBLEM_VERSION_REQUIRED;
+	if (!if_match_names(value, vehicle->version))
 		return PROBLEM_VERSION_MISMATCH;
-	patch->any_version = match.is_any;
-	patch->has_version = match.is_version;
-	patch->version = match.version;
-	return match.is_given ? PROBLEM_NONE : PROBLEM_VERSION_REQUIRED;
+	patch->any_version = span_is_text(value, "*");
+	patch->has_version = !patch->any_version;
+	patch->version = vehicle->version;
+	return PROBLEM_NONE;
 }
 
 static enum problem read_patch(struct call *call, struct vehicle_patch *ret_patch)
@@ -359,7 +360,7 @@ enum problem vehicle_update(struct call *call)
 	if (problem == PROBLEM_NONE)
 		problem = vehicles_get(&call->flow, &id, &vehicle); /* unknown comes before a missing If-Match */
 	if (problem == PROBLEM_NONE)
-		problem = read_if_match(call, &patch);
+		problem = read_if_match(call, &vehicle, &patch);
 	if (problem == PROBLEM_NONE)
 		problem = vehicles_patch(&call->flow, &id, &patch, &vehicle, &revoked);
 	if (problem != PROBLEM_NONE)

@@ -130,23 +130,16 @@ static void content_types_are_compared_without_their_parameters(void **state)
 	assert_false(content_type_is(span_of(NULL, 0), "application/json"));
 }
 
-static void if_match_names_a_version(void **state)
+static void if_match_is_a_version_a_list_or_any(void **state)
 {
 	(void)state;
-	struct if_match match;
-	if_match_parse(span_of_text("\"12\""), &match);
-	assert_true(match.is_given && match.is_version && !match.is_any);
-	assert_int_equal(match.version, 12);
-	if_match_parse(span_of_text("*"), &match);
-	assert_true(match.is_given && match.is_any);
-	static const char *const strange[] = {"12",	      "W/\"12\"",	"\"\"",	 "\"x\"",
-					      "\"1\", \"2\"", "\"4294967296\"", "\"01\""};
-	for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++) {
-		if_match_parse(span_of_text(strange[i]), &match);
-		assert_true(match.is_given && !match.is_version && !match.is_any);
-	}
-	if_match_parse(span_of(NULL, 0), &match);
-	assert_false(match.is_given);
+	static const char *const good[] = {"\"12\"", "*", "\"7\", \"12\"", "\"12\",\"x\"", "W/\"1\" , \"12\""};
+	static const char *const bad[] = {"12",	     "W/\"12\"", "\"\"",	   "",	   "\"13\"",
+					  "\"1,2\"", "\"012\"",	 "\"4294967308\"", "\"*\""};
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		assert_true(if_match_names(span_of_text(good[i]), 12));
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		assert_false(if_match_names(span_of_text(bad[i]), 12));
 }
 
 int main(void)
@@ -158,7 +151,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_vehicle_has_exactly_one_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(queries_hold_known_names_once, set_up, tear_down),
 		cmocka_unit_test(content_types_are_compared_without_their_parameters),
-		cmocka_unit_test(if_match_names_a_version),
+		cmocka_unit_test(if_match_is_a_version_a_list_or_any),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
