@@ -49,7 +49,8 @@ static enum result source_read(struct entry_source *source, uint64_t index, cons
 		if ((ret_room[0] << 8 | ret_room[1]) == record->length)
 			return RESULT_OK;
 	}
-	note_set(note, "audit log: the index does not fit entry %llu; open the log with rebuild",
+	note_set(note,
+		 "audit log: the index does not fit entry %llu; delete hashes-* and index while the log is closed",
 		 (unsigned long long)index);
 	return RESULT_CORRUPT;
 }
@@ -285,7 +286,9 @@ enum result tlog_prove(struct audit_log *base, uint64_t index, struct merkle_pro
 	TRY(store_read_hashes(&log->store, 0, index, 1, &leaf, note));
 	TRY(merkle_prove_inclusion(&log->store.reader, index, size, &proof));
 	if (merkle_verify_inclusion(&proof, index, size, &leaf, &root) != RESULT_OK) {
-		note_set(note, "audit log: the hash files give no proof of entry %llu; open the log with rebuild",
+		note_set(note,
+			 "audit log: the hash files give no proof of entry %llu; delete hashes-* and index while the "
+			 "log is closed",
 			 (unsigned long long)index);
 		return RESULT_CORRUPT;
 	}
@@ -307,7 +310,7 @@ static enum result read_bundle(struct tlog *log, uint64_t first, unsigned width,
 	TRY(store_read_record(&log->store, first + width - 1, &last, note));
 	end = (uint64_t)last.offset + FRAME_SIZE + last.length;
 	if (end <= start.offset || end - start.offset > AUDIT_BUNDLE_SIZE_MAX) {
-		note_set(note, "audit log: the index is damaged; open the log with rebuild");
+		note_set(note, "audit log: the index is damaged; delete hashes-* and index while the log is closed");
 		return RESULT_CORRUPT;
 	}
 	TRY(source_enter(&source, first / SEGMENT_ENTRIES, note));

@@ -46,7 +46,8 @@ static enum result prepare(struct tlog *log, struct request *request, struct not
 				      &request->root) == RESULT_OK ||
 	    request->last_size == 0)
 		return RESULT_OK;
-	note_set(note, "audit log: the hash files do not lead from what was signed last; open it with rebuild");
+	note_set(note, "audit log: the hash files do not lead from what was signed last; delete hashes-* and index "
+		       "while the log is closed");
 	return RESULT_CORRUPT;
 }
 

@@ -171,8 +171,8 @@ static enum result check_record(struct verification *run, uint64_t index, uint64
 	run->report->failure.has_index = true;
 	run->report->failure.index = index;
 	return fail(run,
-		    "the index record of entry %" PRIu64 " does not fit the entry; opening the log with "
-		    "rebuild makes the index anew",
+		    "the index record of entry %" PRIu64
+		    " does not fit the entry; delete index while the log is closed, and it is made anew",
 		    index);
 }
 

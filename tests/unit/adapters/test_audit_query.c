@@ -226,7 +226,7 @@ static void test_a_damaged_index_is_told(void **state)
 	audit_open(fixture);
 	assert_int_equal(fixture->log->ops->query(fixture->log, &query, &arena, found, &count, &next, &note),
 			 RESULT_CORRUPT);
-	assert_non_null(strstr(note.text, "rebuild"));
+	assert_non_null(strstr(note.text, "delete"));
 	audit_close(fixture);
 	fixture->config.rebuild = true;
 	audit_open(fixture);
