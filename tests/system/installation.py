@@ -164,12 +164,12 @@ class Platform:
             self._clients[name] = self.new_client(name)
         return self._clients[name]
 
-    def new_client(self, name=None, **options):
+    def new_client(self, name=None, kind=Client, **options):
         """A connection of its own (for threads)."""
         if name is None:
-            return Client(self, **options)
+            return kind(self, **options)
         paths = self.info["clients"][name]
-        return Client(self, paths["certificate"], paths["key"], **options)
+        return kind(self, paths["certificate"], paths["key"], **options)
 
     def operations(self, path):
         url = urllib.parse.urlparse(self.info["operations"])

@@ -1,8 +1,10 @@
 /* `vinveil init`: a new production installation. */
+#include "programs/vinveil/api_connection.h"
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/installation.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAMES_MAX 16
@@ -26,12 +28,40 @@ static void tell_next_steps(const struct installation *installation)
 	       "root keys        %s/{device,operator,server}-root.key\n"
 	       "                 take them off this machine: only `vinveil client add` needs the operator root\n"
 	       "first client     %s/platform.{key,pem}: makes tenants and their administrators\n"
+	       "                 (vinveil tenant add NAME --profile %s/platform.conf)\n"
 	       "audit log key    %s/ca/audit-log.vkey: give a copy to your auditors now\n\n"
 	       "start it         vinveil-keyd --config %s/keyd.conf\n"
 	       "                 vinveil serve --config %s/vinveild.conf\n"
 	       "keep the keys    vinveil keys export --data %s --out FILE\n",
 	       installation->directory, installation->roots_directory, installation->roots_directory,
-	       installation->directory, installation->directory, installation->directory, installation->directory);
+	       installation->roots_directory, installation->directory, installation->directory, installation->directory,
+	       installation->directory);
+}
+
+/* Whether the directory would lie in the other one, as far as their names say; both may not be there yet. */
+static bool lies_in(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+	while (length > 1 && directory[length - 1] == '/')
+		length--;
+	return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/* So that the first client can be used at once: `--profile ROOTS/platform.conf`. */
+static enum result write_profile(const struct installation *installation, struct note *note)
+{
+	char roots[PATH_SIZE], url[PATH_SIZE], ca[PATH_SIZE], paths[3][PATH_SIZE];
+	const char *name = installation->server_names[0];
+	bool is_v6 = strchr(name, ':') != NULL;
+	if (realpath(installation->roots_directory, roots) == NULL)
+		return RESULT_ABSENT;
+	snprintf(url, sizeof url, "https://%s%.255s%s:%u", is_v6 ? "[" : "", name, is_v6 ? "]" : "",
+		 installation->api_port);
+	TRY(path_join(installation->directory, "ca/server-root.pem", ca));
+	TRY(path_join(roots, "platform.conf", paths[0]));
+	TRY(path_join(roots, "platform.pem", paths[1]));
+	TRY(path_join(roots, "platform.key", paths[2]));
+	return api_profile_write(paths[0], url, ca, paths[1], paths[2], note);
 }
 
 static int run_init(const struct invocation *invocation)
@@ -43,11 +73,11 @@ static int run_init(const struct invocation *invocation)
 	const char *listen = option_get(invocation, "listen");
 	int64_t port;
 	if (directory == NULL || roots == NULL) {
-		say_error("say where: --data DIR for the installation, --root-out DIR for the root keys (another medium)");
+		say_error("say where: --data DIR for the installation, --root-out DIR for the root keys (another "
+			  "medium)");
 		return EXIT_USAGE;
 	}
-	if (take_names(invocation, names) != EXIT_DONE ||
-	    !option_get_number(invocation, "port", 1, 65534, 8443, &port))
+	if (take_names(invocation, names) != EXIT_DONE || !option_get_number(invocation, "port", 1, 65534, 8443, &port))
 		return EXIT_USAGE;
 	installation.server_names = names;
 	installation.api_port = (uint16_t)port;
@@ -58,11 +88,13 @@ static int run_init(const struct invocation *invocation)
 		say_error("a path or address is too long");
 		return EXIT_USAGE;
 	}
-	if (strncmp(roots, directory, strlen(directory)) == 0) {
+	if (lies_in(roots, directory)) {
 		say_error("the root keys must not go into the data directory: choose another --root-out");
 		return EXIT_USAGE;
 	}
 	enum result result = installation_create(&installation, directory, &note);
+	if (result == RESULT_OK)
+		result = write_profile(&installation, &note);
 	if (result != RESULT_OK)
 		return fail("making the installation", result, &note);
 	tell_next_steps(&installation);
