@@ -10,10 +10,9 @@ import uuid
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 import wire
-from certificates import add_client, key_pem, make_csr, new_key, spki_sha256, weak_csr
+from certificates import add_client, make_csr, new_key, spki_sha256, weak_csr
 
 NOBODY = "7d444840-9dc0-41d1-b245-5ffdce74fad2"
 PURPOSE = {"purpose": "customer-service"}
@@ -897,6 +896,34 @@ def test_the_reveal_budget_is_keyds_own(own_platform, new_vin, new_device):
     pid = platform.kill("vinveil-keyd")
     platform.wait_restarted("vinveil-keyd", pid)
     assert refusal(platform.client("investigator").post(path + "/open")) == (429, "budget-exhausted")
+
+
+def test_the_index_budget_is_a_tenants_own(own_platform, tmp_path):
+    """Whatever a client's rate: the key daemon computes 2,000 indexes a second for a tenant, 4,000 saved up."""
+    platform, answers = own_platform(), []
+    client = add_client(platform, tmp_path, "greedy", ["refid:lookup-batch"],
+                        limits={"requestsPerSecond": 1000000, "burst": 1000000})
+    for number in range(200):
+        hashed = [digest(f"{number}.{item}") for item in range(100)]
+        answers.append(client.post("/v1/reference-ids/lookup-batch", {"hashedVins": hashed, **PURPOSE}))
+        if answers[-1].status == 429:
+            break
+    refused = answers[-1]
+    assert refusal(refused) == (429, "budget-exhausted") and int(refused.headers["retry-after"]) >= 1
+    assert len(answers) > 40, "the burst of 4,000 is not given"
+    client.close()
+    body = {"hashedVins": ["0" * 64], "purpose": "customer-service"}
+    assert platform.client("stranger").post("/v1/reference-ids/lookup-batch", body).status == 200
+
+
+def test_the_three_roots_have_nothing_in_common(platform):
+    roots = [x509.load_pem_x509_certificate((platform.directory / "ca" / f"{name}-root.pem").read_bytes())
+             for name in ("device", "operator", "server")]
+    assert len({root.subject for root in roots}) == 3 and all(root.issuer == root.subject for root in roots)
+    assert len({root.public_key().public_numbers() for root in roots}) == 3
+    issuer = x509.load_pem_x509_certificate((platform.directory / "ca/device-issuer.pem").read_bytes())
+    assert issuer.issuer == roots[0].subject
+    assert issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
 
 
 # ---- tenants, clients, check digits ---------------------------------------------------------------------
