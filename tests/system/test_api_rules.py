@@ -903,6 +903,7 @@ def test_the_index_budget_is_a_tenants_own(own_platform, tmp_path):
     platform, answers = own_platform(), []
     client = add_client(platform, tmp_path, "greedy", ["refid:lookup-batch"],
                         limits={"requestsPerSecond": 1000000, "burst": 1000000})
+    time.sleep(0.5)  # it starts empty, so that a restart never gives more
     for number in range(200):
         hashed = [digest(f"{number}.{item}") for item in range(100)]
         answers.append(client.post("/v1/reference-ids/lookup-batch", {"hashedVins": hashed, **PURPOSE}))
@@ -910,7 +911,7 @@ def test_the_index_budget_is_a_tenants_own(own_platform, tmp_path):
             break
     refused = answers[-1]
     assert refusal(refused) == (429, "budget-exhausted") and int(refused.headers["retry-after"]) >= 1
-    assert len(answers) > 40, "the burst of 4,000 is not given"
+    assert len(answers) > 8, "what half a second saved up is not given"
     client.close()
     body = {"hashedVins": ["0" * 64], "purpose": "customer-service"}
     assert platform.client("stranger").post("/v1/reference-ids/lookup-batch", body).status == 200
