@@ -17,7 +17,7 @@ struct housekeeping {
 	pthread_cond_t wake;
 	bool is_woken, is_closing;
 	int64_t refusals_due_ms, clients_due_ms;
-	bool crl_fails, clients_fail; /* so that a lasting failure is logged once */
+	bool crl_fails, clients_fail, owed_fail; /* so that a lasting failure is logged once */
 };
 
 static void tell(bool *fails, enum result result, const char *event, const struct note *note)
@@ -30,6 +30,16 @@ static void tell(bool *fails, enum result result, const char *event, const struc
 	*fails = now_fails;
 }
 
+static void pay_owed_leaves(struct housekeeping *housekeeping)
+{
+	struct note note = {.text = "leaves of committed changes wait for the audit log"};
+	size_t paid = 0;
+	enum result result = owed_leaves_pay(housekeeping->api->platform, &paid);
+	tell(&housekeeping->owed_fail, result, "owed-leaves", &note);
+	if (paid > 0)
+		log_event(LOG_INFO, "owed-leaves", "%zu leaves followed their changes into the audit log", paid);
+}
+
 static void run_once(struct housekeeping *housekeeping)
 {
 	struct api *api = housekeeping->api;
@@ -40,6 +50,7 @@ static void run_once(struct housekeeping *housekeeping)
 		refusals_flush(api->refusals);
 		housekeeping->refusals_due_ms = now_ms + PERIOD_MS;
 	}
+	pay_owed_leaves(housekeeping);
 	tell(&housekeeping->crl_fails, crl_keeper_work(api->crl, &note), "crl", &note);
 	if (now_ms >= housekeeping->clients_due_ms) {
 		enum result result = client_directory_reload(api->directory, &note);

@@ -100,6 +100,7 @@ struct daemon {
 	struct registry *registry;
 	struct keyd_client *keyd;
 	struct audit_log *audit;
+	struct owed_leaves *owed;
 	struct api *api;
 	struct tls_server *tls;
 	pthread_mutex_t server_lock; /* metrics ask from pool threads while main opens and closes it */
@@ -244,7 +245,9 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 
 	TRY(registry_sqlite_open(config->registry, &options, &daemon->registry, note));
 	TRY(keyd_client_open(&keyd, &daemon->keyd, note));
+	TRY(owed_leaves_open(&daemon->owed));
 	daemon->platform = (struct platform){
+		.owed = daemon->owed,
 		.registry = daemon->registry,
 		.keys = keyd_client_keys(daemon->keyd),
 		.authority = keyd_client_authority(daemon->keyd),
@@ -364,6 +367,7 @@ static void close_all(struct daemon *daemon)
 		http_server_close(server, DRAIN_MS);
 	api_close(daemon->api);
 	audit_tlog_close(daemon->audit);
+	owed_leaves_close(daemon->owed);
 	keyd_client_close(daemon->keyd);
 	registry_sqlite_close(daemon->registry);
 	if (daemon->tls != NULL)

@@ -146,7 +146,7 @@ static void append_done(void *context, enum result result, uint64_t first_index)
 	pthread_mutex_unlock(&wait->mutex);
 }
 
-static enum result append_durably(struct audit_log *log, const struct audit_leaf *leaves, size_t count)
+enum result audit_append(struct audit_log *log, const struct audit_leaf *leaves, size_t count)
 {
 	struct append_wait wait = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -167,7 +167,7 @@ enum result audit_record(const struct platform *platform, struct audit_event *ev
 	if (event->is_recorded)
 		return RESULT_OK;
 	TRY(audit_format(platform, event, arena, &leaf));
-	TRY(append_durably(platform->audit, &leaf, 1));
+	TRY(audit_append(platform->audit, &leaf, 1));
 	event->is_recorded = true;
 	return RESULT_OK;
 }
@@ -191,7 +191,11 @@ enum result audit_commit(const struct platform *platform, struct audit_event *ev
 		.writes = all, .count = count + 1, .log_size = platform->audit->ops->durable_size(platform->audit)};
 	TRY(registry->ops->commit(registry, &change, ret_conflict, note));
 	event->is_recorded = true;
-	TRY(append_durably(platform->audit, &leaf, 1));
+	enum result appended = audit_append(platform->audit, &leaf, 1);
+	if (appended != RESULT_OK) {
+		owed_leaves_add(platform->owed, &leaf);
+		return appended;
+	}
 	registry->ops->forget_outbox(registry, &leaf.leaf_id, 1);
 	return RESULT_OK;
 }
@@ -213,7 +217,7 @@ static enum result append_missing(const struct platform *platform, const struct 
 		else
 			TRY(found);
 	}
-	return missing_count == 0 ? RESULT_OK : append_durably(platform->audit, missing, missing_count);
+	return missing_count == 0 ? RESULT_OK : audit_append(platform->audit, missing, missing_count);
 }
 
 /* They are forgotten with the next commit; at start there is none but this empty one. */

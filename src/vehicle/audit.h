@@ -51,14 +51,17 @@ enum audit_outcome audit_outcome_of(enum problem problem);
 MUST_USE enum result audit_format(const struct platform *platform, const struct audit_event *event, struct arena *arena,
 				  struct audit_leaf *ret_leaf);
 
+/* Appends leaves and waits until they are durable. */
+MUST_USE enum result audit_append(struct audit_log *log, const struct audit_leaf *leaves, size_t count);
+
 /* Appends the event's leaf and waits until it is durable; does nothing when is_recorded. */
 MUST_USE enum result audit_record(const struct platform *platform, struct audit_event *event, struct arena *arena);
 
 /*
  * Commits the writes and the event's leaf as one change, then appends the leaf and waits. The event's outcome is
  * to be AUDIT_ALLOWED. Once committed the event is_recorded, whatever the result. When the commit succeeded but the log
- * is away the result is RESULT_UNAVAILABLE and the change stands: the outbox brings the leaf later, and asking again
- * finds the change made.
+ * is away the result is RESULT_UNAVAILABLE and the change stands: the leaf is owed (owed_leaves.h) and follows later,
+ * and asking again finds the change made.
  */
 MUST_USE enum result audit_commit(const struct platform *platform, struct audit_event *event, struct arena *arena,
 				  const struct registry_write *writes, size_t count,

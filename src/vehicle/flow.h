@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "vehicle/audit.h"
+#include "vehicle/owed_leaves.h"
 #include "vehicle/ports/cert_authority.h"
 #include "vehicle/ports/registry.h"
 #include "vehicle/problem.h"
@@ -20,6 +21,7 @@ struct platform {
 	struct key_service *keys;
 	struct cert_authority *authority;
 	struct audit_log *audit;
+	struct owed_leaves *owed; /* NULL: what the log refuses waits in the outbox for the next start */
 	struct clock *clock;
 	struct entropy *entropy;
 };

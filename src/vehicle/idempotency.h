@@ -2,8 +2,8 @@
  * Idempotency-Key (product rule 11): a POST that was answered once is answered again without being done again,
  * for 24 hours, within one client and route. What was asked is remembered as keyd's HMAC of it, because a plain hash of
  * a body that holds a VIN gives the VIN away. Neither a private key nor a VIN is ever stored: an answer that held a
- * private key is made anew (provisioning's `superseded`). One process answers a registry's requests: a record without an
- * answer that is not running in it is taken over at once.
+ * private key is made anew (provisioning's `superseded`). One process answers a registry's requests: a record without
+ * an answer that is not running in it is taken over at once.
  *
  *   begin ─┬─ RUN ──────── the flow ──┬── complete (the answer is final)
  *          │                          └── abandon (429, 5xx: trying again may help)

@@ -124,6 +124,32 @@ static void test_draining_the_outbox(void **state)
 	assert_int_equal(drained, 0);
 }
 
+/* The log refuses leaves of committed changes and works again: they follow once, in their order, without a restart. */
+static void test_owed_leaves_are_paid(void **state)
+{
+	const size_t count = 3;
+	struct fixture *fixture = *state;
+	size_t paid = 0, drained = 0;
+
+	assert_ok(owed_leaves_open(&fixture->platform.owed));
+	strand_leaves(fixture, count);
+	fixture->audit.durable_result = RESULT_UNAVAILABLE;
+	assert_result(owed_leaves_pay(&fixture->platform, &paid), RESULT_UNAVAILABLE);
+	fixture->audit.durable_result = RESULT_OK;
+	assert_int_equal(fixture->audit.count, 0);
+	assert_ok(owed_leaves_pay(&fixture->platform, &paid));
+	assert_int_equal(paid, count);
+	assert_int_equal(fixture->audit.count, count);
+	assert_ok(owed_leaves_pay(&fixture->platform, &paid));
+	assert_int_equal(paid, 0);
+	/* What is left in the outbox until the next commit is not brought a second time at the next start. */
+	assert_ok(audit_drain_outbox(&fixture->platform, fake_audit_contains, &fixture->audit, &drained, NULL));
+	assert_int_equal(fixture->audit.count, count);
+	assert_int_equal(outbox_count(fixture), 0);
+	owed_leaves_close(fixture->platform.owed);
+	fixture->platform.owed = NULL;
+}
+
 static enum result contains_all(void *context, const struct uuid *leaf_id, uint64_t from_index)
 {
 	(void)context;
@@ -152,6 +178,7 @@ int main(void)
 		TEST(test_recorded_once),
 		TEST(test_a_change_that_is_refused_has_no_leaf),
 		TEST(test_draining_the_outbox),
+		TEST(test_owed_leaves_are_paid),
 		TEST(test_what_is_in_the_log_is_not_appended_again),
 	};
 
