@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define PROBE_SECONDS 1 /* between two looks whether a disk that failed works again */
+
 /* ---- the callers' side --------------------------------------------------------------------------------- */
 
 /* A leaf that recovery or the outbox could not read back must never be acknowledged. */
@@ -317,20 +319,51 @@ static enum result write_group(struct tlog *log, const struct append_group *grou
 	return result;
 }
 
+/*
+ * Would a write succeed again? Asked while nobody appends: who hears that the log fails keeps away, and would else
+ * never learn that it works.
+ */
+static enum result probe(struct tlog *log, struct note *note)
+{
+	struct log_end *end = &log->end;
+
+	if (atomic_load(&log->is_broken))
+		return RESULT_UNAVAILABLE;
+	TRY(repair(log, note));
+	prepare_ahead(log, end);
+	end->needs_repair = log->preallocation > 0 && end->prepared == end->offset;
+	return end->needs_repair ? RESULT_UNAVAILABLE : sync_file(end, end->fd, note);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------------------ */
 
-/* Waits for appends and takes them all; NULL when the log closes and nothing is left. */
-static struct append_group *take_group(struct tlog *log)
+static bool must_wait(const struct tlog *log)
+{
+	return log->queue->append_count == 0 && !log->is_closing;
+}
+
+/*
+ * Waits for appends and takes them all. NULL when the log closes and nothing is left, or when it is time to probe a
+ * log that fails.
+ */
+static struct append_group *take_group(struct tlog *log, bool *ret_is_over)
 {
 	struct append_group *group = NULL;
+	struct timespec until;
+	int code = 0;
 
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PROBE_SECONDS;
 	pthread_mutex_lock(&log->queue_mutex);
-	while (log->queue->append_count == 0 && !log->is_closing)
-		pthread_cond_wait(&log->queue_filled, &log->queue_mutex);
+	while (must_wait(log) && code == 0)
+		code = log->end.needs_repair
+			       ? pthread_cond_clockwait(&log->queue_filled, &log->queue_mutex, CLOCK_MONOTONIC, &until)
+			       : pthread_cond_wait(&log->queue_filled, &log->queue_mutex);
 	if (log->queue->append_count > 0) {
 		group = log->queue;
 		log->queue = group == &log->groups[0] ? &log->groups[1] : &log->groups[0];
 	}
+	*ret_is_over = group == NULL && log->is_closing;
 	pthread_mutex_unlock(&log->queue_mutex);
 	return group;
 }
@@ -374,23 +407,33 @@ static void tell(struct append_group *group, enum result result, uint64_t first)
 	group->leaf_count = 0;
 }
 
+static void run_group(struct tlog *log, struct append_group *group)
+{
+	struct note note = {0};
+	uint64_t first = atomic_load(&log->durable_size);
+	enum result result = write_group(log, group, &note);
+
+	/* Whatever kept the disk from it, to the caller it is one thing: not in the log. */
+	if (result != RESULT_OK)
+		result = RESULT_UNAVAILABLE;
+	account(log, group, result, &note);
+	tell(group, result, first);
+	if (result == RESULT_OK)
+		signing_wake(log);
+}
+
 void *sequencer_run(void *context)
 {
 	struct tlog *log = context;
-	struct append_group *group;
+	struct note ignored;
 
-	while ((group = take_group(log)) != NULL) {
-		struct note note = {0};
-		uint64_t first = atomic_load(&log->durable_size);
-		enum result result = write_group(log, group, &note);
+	for (bool is_over = false; !is_over;) {
+		struct append_group *group = take_group(log, &is_over);
 
-		/* Whatever kept the disk from it, to the caller it is one thing: not in the log. */
-		if (result != RESULT_OK)
-			result = RESULT_UNAVAILABLE;
-		account(log, group, result, &note);
-		tell(group, result, first);
-		if (result == RESULT_OK)
-			signing_wake(log);
+		if (group != NULL)
+			run_group(log, group);
+		else if (!is_over && probe(log, &ignored) == RESULT_OK)
+			set_write_failure(log, (const char[NOTE_SIZE]){0});
 	}
 	return NULL;
 }
