@@ -243,7 +243,13 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 	struct registry_sqlite_options options = {.reader_cache_kib = READER_CACHE_KIB};
 	struct keyd_client_config keyd = {.socket_path = config->keyd_socket};
 
-	TRY(registry_sqlite_open(config->registry, &options, &daemon->registry, note));
+	enum result result = registry_sqlite_open(config->registry, &options, &daemon->registry, note);
+	if (result != RESULT_OK) {
+		struct note cause = *note;
+		note_set(note, "registry %.150s: %.200s%s", config->registry, cause.text,
+			 result == RESULT_CORRUPT ? "; restore it (vinveil restore)" : "");
+		return result;
+	}
 	TRY(keyd_client_open(&keyd, &daemon->keyd, note));
 	TRY(owed_leaves_open(&daemon->owed));
 	daemon->platform = (struct platform){
