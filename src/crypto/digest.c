@@ -7,6 +7,7 @@
 
 struct hmac_key {
 	EVP_MAC_CTX *context; /* keyed and ready for a message whenever no call is under way */
+	bool is_broken;	      /* it could not be made ready again, for want of memory: OpenSSL would crash on it */
 };
 
 /*
@@ -19,6 +20,8 @@ static enum result sha256_finish(EVP_MD_CTX *context, bool good, uint8_t ret_dig
 
 	good = good && EVP_DigestFinal_ex(context, digest, NULL) == 1;
 	if (EVP_DigestInit_ex2(context, NULL, NULL) != 1 || !good) {
+		/* Without memory it has no state any more, and OpenSSL would write to where that was. */
+		thread_contexts_drop();
 		ERR_clear_error();
 		return RESULT_MEMORY;
 	}
@@ -88,9 +91,12 @@ enum result hmac_sha256(struct hmac_key *key, struct span message, uint8_t ret_c
 	uint8_t code[SHA256_SIZE];
 	bool good;
 
+	if (key->is_broken)
+		return RESULT_MEMORY;
 	good = EVP_MAC_update(key->context, message.data, message.size) == 1 && hmac_finish(key->context, code);
 	/* Back to the keyed state, whatever happened: nothing of the message stays in the context. */
-	if (EVP_MAC_init(key->context, NULL, 0, NULL) != 1 || !good) {
+	key->is_broken = EVP_MAC_init(key->context, NULL, 0, NULL) != 1;
+	if (key->is_broken || !good) {
 		ERR_clear_error();
 		return RESULT_MEMORY;
 	}
@@ -135,6 +141,7 @@ enum result hkdf_sha256(struct span secret, struct span salt, struct span info, 
 	OPENSSL_cleanse(prk, sizeof(prk));
 	/* The thread's context forgets the key. */
 	if (!hmac_rekey(contexts->hmac, span_of(zeros, sizeof(zeros))) || !good) {
+		thread_contexts_drop();
 		OPENSSL_cleanse(ret_key, size);
 		ERR_clear_error();
 		return RESULT_MEMORY;

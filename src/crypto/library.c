@@ -111,6 +111,14 @@ struct thread_contexts *thread_contexts_get(void)
 	return contexts_here != NULL ? contexts_here : contexts_make();
 }
 
+void thread_contexts_drop(void)
+{
+	if (contexts_here == NULL)
+		return;
+	(void)!pthread_setspecific(contexts_key, NULL);
+	contexts_free(contexts_here);
+}
+
 /* The environment (OPENSSL_CONF) must not decide what this process's cryptography is. */
 static enum result fetch_algorithms(struct note *note)
 {

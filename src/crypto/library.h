@@ -33,6 +33,8 @@ struct thread_contexts {
 };
 /* NULL when the memory is used up. */
 struct thread_contexts *thread_contexts_get(void);
+/* After a failure that may have left one of them without its state; the next get makes them anew. */
+void thread_contexts_drop(void);
 
 /* An HMAC-SHA-256 context without a key; NULL when the memory is used up. */
 EVP_MAC_CTX *hmac_context_new(void);
