@@ -51,8 +51,8 @@ def own_platform(tmp_path):
     """An installation of its own, for tests that kill, fill or break it. Started by the test with its options."""
     made = []
 
-    def start(*options, **keywords):
-        installation = Platform(tmp_path / f"data{len(made)}", *options, **keywords)
+    def start(*options, directory=None, **keywords):
+        installation = Platform(directory or tmp_path / f"data{len(made)}", *options, **keywords)
         made.append(installation)
         return installation.start()
 

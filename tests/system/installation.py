@@ -99,8 +99,9 @@ class Client:
 class Platform:
     """`vinveil dev`, started and stopped; its processes are known by ID."""
 
-    def __init__(self, directory, *options, port_base=None):
+    def __init__(self, directory, *options, port_base=None, environment=None):
         self.directory = pathlib.Path(directory)
+        self.environment = environment
         self.port_base = port_base or free_port_base()
         self.options = options
         self.process = None
@@ -112,7 +113,7 @@ class Platform:
         self.log_path = pathlib.Path(log.name)
         self.process = subprocess.Popen(
             [PROGRAMS / "vinveil", "dev", "--data", self.directory, "--port-base", str(self.port_base), *self.options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment)
         log.close()
         line = self.process.stdout.readline()
         if not line.startswith("ready"):
@@ -139,6 +140,11 @@ class Platform:
         self.process.stdout.close()
         self.process = None
         return code
+
+    def stop_only(self, timeout=60):
+        """SIGTERM, and the exit code; the clients' connections stay as they are."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
 
     def kill(self, name, sig=signal.SIGKILL):
         """Kills one of the processes named in dev.json; `vinveil dev` starts it again."""
