@@ -36,6 +36,12 @@ static void on_refused(void *context, struct http_exchange *exchange, int status
 	exchange->response.status = status;
 }
 
+static void on_body_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
+{
+	on_refused(context, exchange, status, reason);
+	http_respond(exchange);
+}
+
 static int serve(struct http_server_config *config)
 {
 	struct http_server *server = NULL;
@@ -59,8 +65,10 @@ static int serve(struct http_server_config *config)
 
 int main(int argument_count, char **arguments)
 {
-	static const struct http_application application = {
-		.on_head = on_head, .on_request = on_request, .on_refused = on_refused};
+	static const struct http_application application = {.on_head = on_head,
+							    .on_request = on_request,
+							    .on_refused = on_refused,
+							    .on_body_refused = on_body_refused};
 	struct http_server_config config;
 	http_server_config_defaults(&config);
 	config.application = &application;

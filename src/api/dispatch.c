@@ -411,14 +411,11 @@ static void on_release(void *context, struct http_exchange *exchange)
 		client_snapshot_release(call->snapshot);
 }
 
-/* Also for a request that was let in by its head and whose body then broke a bound. */
 static void on_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
 {
-	struct call *call = call_of(exchange);
+	struct call *call = call_new(context, exchange);
 	enum problem problem = problem_of_status(status);
 
-	if (call == NULL)
-		call = call_new(context, exchange);
 	if (call == NULL) {
 		refuse_without_memory(exchange);
 		return;
@@ -428,6 +425,19 @@ static void on_refused(void *context, struct http_exchange *exchange, int status
 	call_fill(call, problem);
 }
 
+/* Its client was authenticated, so the answer waits for a leaf of its own (rule 10). */
+static void on_body_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
+{
+	struct call *call = call_of(exchange);
+	enum problem problem = call_explain(call, problem_of_status(status), "%s", reason);
+
+	(void)context;
+	if (call->principal != NULL)
+		call_finish(call, problem);
+	else
+		call_finish_coalesced(call, problem);
+}
+
 const struct http_application api_application = {
 	.on_head = on_head,
 	.on_request = on_request,
@@ -435,4 +445,5 @@ const struct http_application api_application = {
 	.on_release = on_release,
 	.on_turn_end = on_turn_end,
 	.on_refused = on_refused,
+	.on_body_refused = on_body_refused,
 };

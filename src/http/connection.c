@@ -62,15 +62,21 @@ static void connection_bury(struct connection *connection)
 	loop->closed = connection;
 }
 
-static void hand_out(struct connection *connection, void (*callback)(void *, struct http_exchange *))
+/* The exchange is in the application's hands until it comes back. */
+static void take_out(struct connection *connection)
 {
-	struct exchange *exchange = connection->exchange;
 	if (connection->state != CONNECTION_CLOSED) {
 		connection->state = CONNECTION_OUT;
 		loop_set_phase(connection, PHASE_NONE);
 	}
-	exchange->is_out = true;
+	connection->exchange->is_out = true;
 	connection->loop->is_turn_dirty = true;
+}
+
+static void hand_out(struct connection *connection, void (*callback)(void *, struct http_exchange *))
+{
+	struct exchange *exchange = connection->exchange;
+	take_out(connection);
 	callback(context_of(connection), &exchange->public);
 }
 
@@ -305,15 +311,18 @@ static void send_response(struct connection *connection)
 /* A request that never becomes one; the connection ends with the answer. */
 static void refuse(struct connection *connection, int status, const char *reason)
 {
-	struct http_response *response = &connection->exchange->public.response;
-	buf_clear(&response->headers);
-	buf_clear(&response->body);
-	response->static_body = span_of(NULL, 0);
-	response->status = status;
+	const struct http_application *application = application_of(connection);
+	struct exchange *exchange = connection->exchange;
 	connection->is_closing = true;
-	connection->exchange->is_announced = true;
+	if (exchange->is_announced) {
+		take_out(connection);
+		application->on_body_refused(context_of(connection), &exchange->public, status, reason);
+		return;
+	}
+	exchange->is_announced = true;
+	exchange->public.response.status = status;
 	connection->loop->is_turn_dirty = true;
-	application_of(connection)->on_refused(context_of(connection), &connection->exchange->public, status, reason);
+	application->on_refused(context_of(connection), &exchange->public, status, reason);
 	send_response(connection);
 }
 

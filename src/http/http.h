@@ -19,6 +19,8 @@
  *   sent, or the connection is gone → on_release, then freed
  * A request that never becomes one (malformed, too large, too slow) goes to on_refused instead, which only fills
  * the response; whatever exchange the application has seen, there or in on_head, gets its on_release.
+ * One whose head was let in and whose collected body then breaks a bound is handed out by on_body_refused instead of
+ * on_request.
  * on_request with body_complete false is answered like any other; the client may be there still to read why.
  * A client that goes away while the exchange is handed out changes nothing: the answer is dropped later.
  */
@@ -108,6 +110,11 @@ struct http_application {
 	 * or 505, reason a constant sentence. peer and source_address of the exchange are set.
 	 */
 	void (*on_refused)(void *context, struct http_exchange *exchange, int status, const char *reason);
+	/*
+	 * A request that on_head has seen, whose collected body was refused by the transport: status is 400, 408 or
+	 * 413. Handed out, and answered by http_respond() like any other, so that the answer can wait.
+	 */
+	void (*on_body_refused)(void *context, struct http_exchange *exchange, int status, const char *reason);
 };
 
 struct http_listener {

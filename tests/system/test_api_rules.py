@@ -656,6 +656,23 @@ def test_the_leaf_is_there_when_the_answer_is(fleet):
             assert leaves[0]["problem"] == answer.problem
 
 
+@pytest.mark.parametrize("body, headers, status", [
+    (b"a" * 70000, {"Content-Length": "70000"}, 413),
+    (b"11170\r\n" + b"a" * 70000 + b"\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}, 413),
+    (b"no chunk\r\n", {"Transfer-Encoding": "chunked"}, 400),
+])
+def test_a_body_that_breaks_its_bound_has_a_leaf_of_its_own(fleet, body, headers, status):
+    """Whoever is authenticated is recorded one by one, even when the request never reaches its route."""
+    for _ in range(2):
+        request_id, tag = tagged()
+        head = wire.head("POST", "/v1/vehicles", {**JSON, **headers, **tag})
+        answer = wire.exchange(fleet.platform, head + body, "factory", method="POST")
+        leaves = fleet.leaf(request_id, actor="factory", action="vehicle.provision")
+        assert answer.status == status and answer.headers["connection"] == "close", answer
+        assert [(e["outcome"], e["problem"]) for e in leaves] == [("refused", answer.problem)]
+        assert "count" not in leaves[0]
+
+
 def test_a_committed_change_has_one_leaf(fleet):
     vin, device = fleet.new_vin(), fleet.device()
     request_id, headers = tagged()

@@ -179,7 +179,7 @@ static enum http_body_mode on_head(void *context, struct http_exchange *exchange
 		exchange->response.static_body = span_of_text("no");
 		return HTTP_BODY_REFUSE;
 	}
-	if (is_path(exchange, "/limited"))
+	if (is_path(exchange, "/limited") || is_path(exchange, "/limited-hold"))
 		exchange->body_size_max = 10;
 	if (is_path(exchange, "/stream") || is_path(exchange, "/pause"))
 		return HTTP_BODY_STREAM;
@@ -313,6 +313,19 @@ static void on_refused(void *context, struct http_exchange *exchange, int status
 		exchange->response.status = 500;
 }
 
+static void on_body_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
+{
+	struct app *app = context;
+	count(app, &app->refusals, 1);
+	exchange->response.status = status;
+	if (buf_append_text(&exchange->response.body, reason) != RESULT_OK)
+		exchange->response.status = 500;
+	if (is_path(exchange, "/limited-hold"))
+		push(app, &app->held, exchange);
+	else
+		http_respond(exchange);
+}
+
 static void *work(void *context)
 {
 	struct app *app = context;
@@ -337,6 +350,7 @@ void app_prepare(struct app *app)
 		.on_release = on_release,
 		.on_turn_end = on_turn_end,
 		.on_refused = on_refused,
+		.on_body_refused = on_body_refused,
 	};
 	*app = (struct app){0};
 	pthread_mutex_init(&app->lock, NULL);
@@ -389,6 +403,12 @@ void held_respond(struct app *app)
 {
 	app_wait(app, &app->held_count, 1);
 	echo(pop(app, &app->held));
+}
+
+void held_give_back(struct app *app)
+{
+	app_wait(app, &app->held_count, 1);
+	http_respond(pop(app, &app->held));
 }
 
 void held_continue(struct app *app)

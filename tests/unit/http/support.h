@@ -79,6 +79,8 @@ uint16_t app_port(const struct app *app);
 uint16_t app_tls_port(const struct app *app);
 
 void held_respond(struct app *app);
+/* With the response as it is. */
+void held_give_back(struct app *app);
 void held_continue(struct app *app);
 size_t app_get(struct app *app, const size_t *counter);
 /* Waits until *counter is `value`; fails the test when that takes seconds. */

@@ -256,6 +256,41 @@ static void test_refusal_reaches_a_busy_client(void **state)
 	client_close(&client);
 }
 
+/* What on_head has let in is handed out when its body breaks a bound: the answer may wait for something. */
+static void test_refused_body_is_handed_out(void **state)
+{
+	static const char *const requests[] = {
+		"POST /limited-hold HTTP/1.1\r\n" H "Content-Length: 11\r\n\r\nhello world" POST_5,
+		"POST /limited-hold HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n",
+		"POST /limited-hold HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+	};
+	static const int statuses[] = {413, 413, 400};
+	(void)state;
+	app_start(&app, NULL);
+	for (size_t i = 0; i < 3; i++) {
+		struct client client = client_connect("127.0.0.1", app_port(&app));
+		client_send_text(&client, requests[i]);
+		app_wait(&app, &app.held_count, 1);
+		client_send_text(&client, POST_5);
+		usleep(20000);
+		assert_int_equal(app_get(&app, &app.releases), i);
+		held_give_back(&app);
+		client_expect(&client, "", statuses[i], NULL);
+		client_expect_end(&client);
+		client_close(&client);
+		app_wait(&app, &app.releases, i + 1);
+	}
+	assert_int_equal(app_get(&app, &app.heads), 3);
+	/* Nobody is left to read the answer. */
+	struct client client = client_connect("127.0.0.1", app_port(&app));
+	client_send_text(&client, requests[0]);
+	app_wait(&app, &app.held_count, 1);
+	client_reset(&client);
+	app_wait_connections(&app, 0);
+	held_give_back(&app);
+	app_wait(&app, &app.releases, 4);
+}
+
 static void test_large_answer_to_a_slow_reader(void **state)
 {
 	struct client client = start();
@@ -552,6 +587,7 @@ int main(void)
 		server_test(test_refused_body_that_was_read_keeps_the_connection),
 		server_test(test_refusals_are_answered_and_close),
 		server_test(test_refusal_reaches_a_busy_client),
+		server_test(test_refused_body_is_handed_out),
 		server_test(test_large_answer_to_a_slow_reader),
 		server_test(test_input_behind_a_held_request_waits),
 		server_test(test_client_vanishes_while_held),
