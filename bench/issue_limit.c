@@ -77,7 +77,8 @@ static double measure_sync(const char *path)
 	double from = now_us();
 	for (int i = 0; i < SYNCS; i++) {
 		memset(page, i, sizeof page);
-		check(pwrite(file, page, sizeof page, (off_t)i * (off_t)sizeof page) == (ssize_t)sizeof page, "writing");
+		check(pwrite(file, page, sizeof page, (off_t)i * (off_t)sizeof page) == (ssize_t)sizeof page,
+		      "writing");
 		check(fdatasync(file) == 0, "fdatasync");
 	}
 	double each = (now_us() - from) / SYNCS;

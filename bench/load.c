@@ -25,11 +25,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX	   1024
-#define REQUEST_SIZE_MAX   8192
-#define ANSWER_SIZE_MAX	   16384
-#define LATENCIES_MAX	   (64u << 20)
-#define WARM_UP_NS	   UINT64_C(1000000000)
+#define CONNECTIONS_MAX	 1024
+#define REQUEST_SIZE_MAX 8192
+#define ANSWER_SIZE_MAX	 16384
+#define LATENCIES_MAX	 (64u << 20)
+#define WARM_UP_NS	 UINT64_C(1000000000)
 
 struct connection {
 	SSL *ssl;

@@ -206,7 +206,7 @@ static int run(struct daemon *daemon)
 		log_event(LOG_ERROR, "failed", "%s: %s", result_name(result), note.text);
 	else
 		log_event(LOG_INFO, "stopped", "cleanly");
-	if (daemon->address.sun_family == AF_UNIX)
+	if (daemon->address.sun_family == AF_UNIX && daemon->socket_name != NULL)
 		unlinkat(daemon->run_directory, daemon->socket_name, 0);
 	authority_openssl_close(daemon->authority);
 	keys_local_close(daemon->keys);

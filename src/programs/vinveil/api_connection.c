@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ANSWER_SIZE_MAX  ((size_t)64 << 20)
-#define CONNECT_MAX_MS   5000L
-#define REQUEST_MAX_MS   60000L
-#define DEFAULT_PROFILE  "/etc/vinveil/cli.conf"
+#define ANSWER_SIZE_MAX ((size_t)64 << 20)
+#define CONNECT_MAX_MS	5000L
+#define REQUEST_MAX_MS	60000L
+#define DEFAULT_PROFILE "/etc/vinveil/cli.conf"
 
 /* ---- where and as whom ----------------------------------------------------------------------------- */
 
@@ -238,7 +238,8 @@ enum result api_profile_write(const char *path, const char *url, const char *ca,
 			      const char *key, struct note *note)
 {
 	BUF_CLEANUP struct buf content = {0};
-	TRY(buf_append_format(&content, "# vinveil --profile %s\n[api]\nurl = %s\nca = %s\ncertificate = %s\nkey = %s\n",
-			      path, url, ca, certificate, key));
+	TRY(buf_append_format(&content,
+			      "# vinveil --profile %s\n[api]\nurl = %s\nca = %s\ncertificate = %s\nkey = %s\n", path,
+			      url, ca, certificate, key));
 	return file_replace(path, buf_span(&content), 0600, note);
 }

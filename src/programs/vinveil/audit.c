@@ -16,16 +16,17 @@
 /* ---- tail ------------------------------------------------------------------------------------------ */
 
 static const struct output_member entry_columns[] = {
-	{"index", "index"},	{"at", "at"},		     {"actor", "actor"},	{"action", "action"},
-	{"outcome", "outcome"}, {"referenceId", "Reference ID"}, {"purpose", "purpose"},
+	{"index", "index"},	{"at", "at"},		{"actor", "actor"},
+	{"action", "action"},	{"outcome", "outcome"}, {"referenceId", "Reference ID"},
+	{"purpose", "purpose"},
 };
 #define ENTRY_COLUMNS (sizeof entry_columns / sizeof entry_columns[0])
 
 static const struct {
 	const char *option, *parameter;
 } tail_filters[] = {
-	{"actor", "actor"},		   {"action", "action"}, {"outcome", "outcome"},
-	{"reference-id", "referenceId"}, {"from", "from"},	 {"to", "to"},
+	{"actor", "actor"}, {"action", "action"}, {"outcome", "outcome"}, {"reference-id", "referenceId"},
+	{"from", "from"},   {"to", "to"},
 };
 
 /* Appends "&name=value" percent-encoded, so that no value can add a parameter of its own. */
@@ -113,11 +114,11 @@ static int find_log(const struct invocation *invocation, struct log_place *ret_p
 	return result == RESULT_OK ? EXIT_DONE : fail(ret_place->key_path, result, &note);
 }
 
-#define LOG_OPTIONS                                                                                                    \
-	{"data", "DIR", "an installation's directory: its log and the key in DIR/ca/audit-log.vkey", false},           \
-	{"log", "DIR", "the log's files (default DIR/audit)", false},                                                  \
-	{                                                                                                              \
-		"key", "FILE", "the log's public key, kept from the day it was made: trust your own copy", false       \
+#define LOG_OPTIONS                                                                                              \
+	{"data", "DIR", "an installation's directory: its log and the key in DIR/ca/audit-log.vkey", false},     \
+		{"log", "DIR", "the log's files (default DIR/audit)", false},                                    \
+	{                                                                                                        \
+		"key", "FILE", "the log's public key, kept from the day it was made: trust your own copy", false \
 	}
 
 /* ---- verify ---------------------------------------------------------------------------------------- */
@@ -164,10 +165,8 @@ static int run_verify(const struct invocation *invocation)
 	int code = find_log(invocation, &place);
 	if (code != EXIT_DONE)
 		return code;
-	struct audit_verify_config config = {.directory = place.directory,
-					     .origin = place.key.name,
-					     .key = &place.key,
-					     .progress = show_progress};
+	struct audit_verify_config config = {
+		.directory = place.directory, .origin = place.key.name, .key = &place.key, .progress = show_progress};
 	enum result result = audit_verify(&config, &report, &note);
 	if (isatty(STDERR_FILENO))
 		fputc('\n', stderr);
@@ -178,8 +177,9 @@ const struct command command_audit_verify = {
 	.words = "audit verify",
 	.arguments = "",
 	.summary = "verify the whole audit log, offline",
-	.description = "Checks every entry, every hash, the tree's root and the checkpoint's signature. Changes nothing.\n"
-		       "Exit code 1 when anything was changed, dropped or reordered, with the place.",
+	.description =
+		"Checks every entry, every hash, the tree's root and the checkpoint's signature. Changes nothing.\n"
+		"Exit code 1 when anything was changed, dropped or reordered, with the place.",
 	.run = run_verify,
 	.options = {LOG_OPTIONS, {"json", NULL, "the verdict as JSON", false}, {NULL, NULL, NULL, false}},
 };
@@ -200,8 +200,7 @@ static int run_prove(const struct invocation *invocation)
 	int code = find_log(invocation, &place);
 	if (code != EXIT_DONE)
 		return code;
-	struct audit_verify_config config = {
-		.directory = place.directory, .origin = place.key.name, .key = &place.key};
+	struct audit_verify_config config = {.directory = place.directory, .origin = place.key.name, .key = &place.key};
 	enum result result = audit_proof_make(&config, index, &proof, &leaf, &note);
 	if (result != RESULT_OK)
 		return fail("making the proof", result, &note);

@@ -12,12 +12,8 @@
 #include <unistd.h>
 
 static const struct output_member client_columns[] = {
-	{"clientId", "client"},
-	{"tenantId", "tenant"},
-	{"state", "state"},
-	{"scopes", "scopes"},
-	{"purposes", "purposes"},
-	{"limits.requestsPerSecond", "requests/s"},
+	{"clientId", "client"}, {"tenantId", "tenant"},	  {"state", "state"},
+	{"scopes", "scopes"},	{"purposes", "purposes"}, {"limits.requestsPerSecond", "requests/s"},
 };
 #define CLIENT_COLUMNS (sizeof client_columns / sizeof client_columns[0])
 

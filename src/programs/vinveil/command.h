@@ -16,9 +16,9 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_AWAY = 3, EXIT_REFUSED = 4 };
 
 struct command_option {
-	const char *name;    /* without "--" */
-	const char *value;   /* what stands for its value in the help; NULL: a switch */
-	const char *help;    /* one line */
+	const char *name;  /* without "--" */
+	const char *value; /* what stands for its value in the help; NULL: a switch */
+	const char *help;  /* one line */
 	bool repeatable;
 };
 
@@ -29,13 +29,13 @@ struct command_option {
 struct invocation;
 
 struct command {
-	const char *words;       /* "client add" */
-	const char *arguments;   /* "NAME", "FILE.csv"; "" when it takes none; "[…]" marks an optional last one */
-	const char *summary;     /* one line, for the list of commands */
+	const char *words;	 /* "client add" */
+	const char *arguments;	 /* "NAME", "FILE.csv"; "" when it takes none; "[…]" marks an optional last one */
+	const char *summary;	 /* one line, for the list of commands */
 	const char *description; /* paragraphs, for --help */
 	int (*run)(const struct invocation *invocation);
 	struct command_option options[COMMAND_OPTIONS_MAX]; /* ends with a NULL name */
-	bool uses_api; /* takes the options of the API connection, too */
+	bool uses_api;					    /* takes the options of the API connection, too */
 };
 
 /* A parsed command line; texts are argv's own. */
@@ -53,7 +53,8 @@ struct invocation {
 /* The option's last value, or NULL. */
 const char *option_get(const struct invocation *invocation, const char *name);
 bool option_is_set(const struct invocation *invocation, const char *name);
-/* The option's value as a number within bounds; `otherwise` when it is not given. On a bad value says so and returns false. */
+/* The option's value as a number within bounds; `otherwise` when it is not given. On a bad value says so and returns
+ * false. */
 bool option_get_number(const struct invocation *invocation, const char *name, int64_t min, int64_t max,
 		       int64_t otherwise, int64_t *ret_number);
 

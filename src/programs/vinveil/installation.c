@@ -15,17 +15,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DAY_MS		     ((int64_t)24 * 60 * 60 * 1000)
-#define ISSUER_DAYS	     (10 * 365)
-#define SERVER_DAYS	     397
-#define AUDIT_ORIGIN	     "vinveil/audit"
-#define ALL_SCOPES	     ((1u << SCOPE_COUNT) - 1)
-#define PLATFORM_SCOPES	     (SCOPE_PLATFORM | SCOPE_PLATFORM_AUDIT)
+#define DAY_MS		((int64_t)24 * 60 * 60 * 1000)
+#define ISSUER_DAYS	(10 * 365)
+#define SERVER_DAYS	397
+#define AUDIT_ORIGIN	"vinveil/audit"
+#define ALL_SCOPES	((1u << SCOPE_COUNT) - 1)
+#define PLATFORM_SCOPES (SCOPE_PLATFORM | SCOPE_PLATFORM_AUDIT)
 
 const struct dev_client dev_clients[] = {
 	{"admin", "demo", ALL_SCOPES, "customer-service,legal-request"},
-	{"factory", "demo",
-	 SCOPE_VEHICLE_PROVISION | SCOPE_DEVICE_MANIFEST | SCOPE_VEHICLE_READ | SCOPE_VEHICLE_WRITE, NULL},
+	{"factory", "demo", SCOPE_VEHICLE_PROVISION | SCOPE_DEVICE_MANIFEST | SCOPE_VEHICLE_READ | SCOPE_VEHICLE_WRITE,
+	 NULL},
 	{"crm", "demo",
 	 SCOPE_REFID_LOOKUP | SCOPE_REFID_LOOKUP_BATCH | SCOPE_VEHICLE_READ | SCOPE_SIGNAL_READ | SCOPE_COMMAND_SEND,
 	 "customer-service"},
@@ -292,11 +292,13 @@ static enum result write_vinveild_config(const struct installation *installation
 			      "# vinveild --config FILE; vinveild --help lists every key\n[server]\n"
 			      "listen = %s\nport = %u\noperations_listen = 127.0.0.1\noperations_port = %u\n",
 			      installation->listen_address, installation->api_port, installation->operations_port));
-	TRY(buf_append_format(&text, "\n[tls]\ncertificate = %s/tls/server.pem\nkey = %s/tls/server.key\n"
-				     "client_root = %s/ca/operator-root.pem\n",
+	TRY(buf_append_format(&text,
+			      "\n[tls]\ncertificate = %s/tls/server.pem\nkey = %s/tls/server.key\n"
+			      "client_root = %s/ca/operator-root.pem\n",
 			      directory, directory, directory));
-	TRY(buf_append_format(&text, "\n[storage]\nregistry = %s/registry/registry.db\naudit = %s/audit\n"
-				     "audit_origin = %s\ncrl = %s/ca/device.crl\n",
+	TRY(buf_append_format(&text,
+			      "\n[storage]\nregistry = %s/registry/registry.db\naudit = %s/audit\n"
+			      "audit_origin = %s\ncrl = %s/ca/device.crl\n",
 			      directory, directory, AUDIT_ORIGIN, directory));
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
 	if (installation->is_dev)

@@ -17,14 +17,14 @@
 #include "vehicle/access.h"
 
 struct installation {
-	char directory[PATH_SIZE];      /* absolute */
-	char roots_directory[PATH_SIZE];/* where the root keys go (init) */
+	char directory[PATH_SIZE];	 /* absolute */
+	char roots_directory[PATH_SIZE]; /* where the root keys go (init) */
 	char keyd_socket[PATH_SIZE];
 	const char *const *server_names; /* DNS names or addresses of the server's certificate, NULL-terminated */
 	uint16_t api_port, operations_port;
 	char listen_address[64];
-	int64_t requests_per_second;    /* 0: the default */
-	int64_t reveals_per_hour;       /* 0: the default */
+	int64_t requests_per_second; /* 0: the default */
+	int64_t reveals_per_hour;    /* 0: the default */
 	bool is_dev;
 };
 
@@ -38,13 +38,13 @@ struct dev_client {
 extern const struct dev_client dev_clients[];
 
 /*
- * Everything a new production installation needs, for the names, ports and roots directory in it. RESULT_CONFLICT when the
- * directory is not empty.
+ * Everything a new production installation needs, for the names, ports and roots directory in it. RESULT_CONFLICT when
+ * the directory is not empty.
  */
 MUST_USE enum result installation_create(struct installation *installation, const char *directory, struct note *note);
 
-/* For `vinveil dev`: initialises an empty or missing directory, accepts one that dev made, refuses any other; (re)writes the
-   configuration files for the ports and limits asked for. */
+/* For `vinveil dev`: initialises an empty or missing directory, accepts one that dev made, refuses any other;
+   (re)writes the configuration files for the ports and limits asked for. */
 MUST_USE enum result installation_prepare_dev(struct installation *installation, const char *directory,
 					      struct note *note);
 

@@ -192,8 +192,7 @@ static int run_export(const struct invocation *invocation)
 		code = offline_read_passphrase(invocation, true, &passphrase);
 	if (code != EXIT_DONE)
 		return code;
-	enum result result =
-		keys_local_export(paths.keys, entropy_system(), buf_span(&passphrase), &export, &note);
+	enum result result = keys_local_export(paths.keys, entropy_system(), buf_span(&passphrase), &export, &note);
 	if (result == RESULT_OK)
 		result = file_create(out, buf_span(&export), 0600, &note);
 	if (result != RESULT_OK)

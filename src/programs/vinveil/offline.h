@@ -23,13 +23,13 @@ int offline_open(const struct invocation *invocation, struct offline_paths *ret_
 /* From --passphrase-file, or asked at the terminal without echo (twice when `confirm`). The buf is the caller's. */
 int offline_read_passphrase(const struct invocation *invocation, bool confirm, struct buf *ret_passphrase);
 
-#define PASSPHRASE_OPTION                                                                                              \
-	{                                                                                                              \
-		"passphrase-file", "FILE", "read the passphrase from FILE's first line instead of asking", false       \
+#define PASSPHRASE_OPTION                                                                                        \
+	{                                                                                                        \
+		"passphrase-file", "FILE", "read the passphrase from FILE's first line instead of asking", false \
 	}
-#define DATA_OPTION                                                                                                    \
-	{                                                                                                              \
-		"data", "DIR", "the installation's directory", false                                                   \
+#define DATA_OPTION                                                  \
+	{                                                            \
+		"data", "DIR", "the installation's directory", false \
 	}
 
 #endif

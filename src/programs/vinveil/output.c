@@ -33,7 +33,8 @@ static void format_list(const json_t *array, char *ret_cell)
 	size_t at = 0;
 	for (size_t i = 0; i < json_array_size(array) && at < CELL_SIZE; i++) {
 		const char *text = json_string_value(json_array_get(array, i));
-		int length = snprintf(ret_cell + at, CELL_SIZE - at, "%s%s", i > 0 ? "," : "", text != NULL ? text : "?");
+		int length =
+			snprintf(ret_cell + at, CELL_SIZE - at, "%s%s", i > 0 ? "," : "", text != NULL ? text : "?");
 		at += length > 0 ? (size_t)length : 0;
 	}
 }

@@ -9,7 +9,8 @@
 /* With --json prints the body and returns true: the command is done. */
 bool output_json(const struct invocation *invocation, const struct api_answer *answer);
 
-/* "label        value" for each member named; nested members by dots ("credentials.serialNumber"); absent ones left out. */
+/* "label        value" for each member named; nested members by dots ("credentials.serialNumber"); absent ones left
+ * out. */
 struct output_member {
 	const char *path, *label;
 };

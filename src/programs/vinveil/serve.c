@@ -29,6 +29,5 @@ const struct command command_serve = {
 	.summary = "run the API daemon (vinveil-keyd must be running)",
 	.description = "Becomes vinveild with that configuration. SIGTERM ends it after what is in flight.",
 	.run = run_serve,
-	.options = {{"config", "FILE", "made by `vinveil init`: DIR/vinveild.conf", false},
-		    {NULL, NULL, NULL, false}},
+	.options = {{"config", "FILE", "made by `vinveil init`: DIR/vinveild.conf", false}, {NULL, NULL, NULL, false}},
 };

@@ -101,10 +101,11 @@ const struct command command_devices_load = {
 	.words = "devices load",
 	.arguments = "FILE",
 	.summary = "load a manufacturer's device manifest",
-	.description = "NDJSON, any size, `-` for standard input; a line:\n"
-		       "  {\"deviceId\": \"TCU-1\", \"model\": \"…\", \"manufacturer\": \"…\", \"publicKeySha256\": \"…\"}\n"
-		       "Good lines are taken, bad ones named; loading the same file again is safe. Exit code 1 when a\n"
-		       "line was rejected.",
+	.description =
+		"NDJSON, any size, `-` for standard input; a line:\n"
+		"  {\"deviceId\": \"TCU-1\", \"model\": \"…\", \"manufacturer\": \"…\", \"publicKeySha256\": \"…\"}\n"
+		"Good lines are taken, bad ones named; loading the same file again is safe. Exit code 1 when a\n"
+		"line was rejected.",
 	.run = run_devices_load,
 	.options = {{NULL, NULL, NULL, false}},
 	.uses_api = true,

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const struct output_member vehicle_members[] = {
-	{"referenceId", "Reference ID"}, {"tenantId", "tenant"},	{"deviceId", "device ID"}, {"state", "state"},
+	{"referenceId", "Reference ID"}, {"tenantId", "tenant"},   {"deviceId", "device ID"}, {"state", "state"},
 	{"createdAt", "created"},	 {"updatedAt", "updated"}, {"version", "version"},
 };
 #define VEHICLE_MEMBERS (sizeof vehicle_members / sizeof vehicle_members[0])
@@ -46,7 +46,8 @@ static int write_attributes(const struct invocation *invocation, struct json_wri
 	return EXIT_DONE;
 }
 
-static int write_file(const char *directory, const char *name, const json_t *credentials, const char *member, mode_t mode)
+static int write_file(const char *directory, const char *name, const json_t *credentials, const char *member,
+		      mode_t mode)
 {
 	struct note note = {0};
 	char path[PATH_SIZE];
@@ -112,7 +113,8 @@ static int run_provision(const struct invocation *invocation)
 	}
 	if (option_get(invocation, "csr") == NULL && option_get(invocation, "out") == NULL &&
 	    !option_is_set(invocation, "json")) {
-		say_error("the private key is returned once: say --out DIR to keep it, or --csr FILE to bring your own");
+		say_error(
+			"the private key is returned once: say --out DIR to keep it, or --csr FILE to bring your own");
 		return EXIT_USAGE;
 	}
 	json_writer_init(&writer, &body);
@@ -208,8 +210,9 @@ const struct command command_vehicle_show = {
 static int run_history(const struct invocation *invocation)
 {
 	static const struct output_member columns[] = {
-		{"at", "at"},	{"event", "event"},		  {"actor", "actor"},	{"from", "from"},
-		{"to", "to"}, {"serialNumber", "serial number"}, {"reason", "reason"},
+		{"at", "at"},	      {"event", "event"}, {"actor", "actor"},
+		{"from", "from"},     {"to", "to"},	  {"serialNumber", "serial number"},
+		{"reason", "reason"},
 	};
 	API_ANSWER_CLEANUP struct api_answer answer = {0};
 	char path[256];
@@ -257,8 +260,9 @@ static int change_tcu(const struct invocation *invocation, const char *new_devic
 	else
 		json_null_value(&writer);
 	json_object_end(&writer);
-	return code == EXIT_DONE ? request_post(invocation, "/v1/tcu-changes", &writer, vehicle_members, VEHICLE_MEMBERS)
-				 : code;
+	return code == EXIT_DONE
+		       ? request_post(invocation, "/v1/tcu-changes", &writer, vehicle_members, VEHICLE_MEMBERS)
+		       : code;
 }
 
 static int run_tcu_change(const struct invocation *invocation)
@@ -278,18 +282,17 @@ static int run_tcu_delete(const struct invocation *invocation)
 	return EXIT_USAGE;
 }
 
-#define REFERENCE_ID_OPTION                                                                                            \
-	{                                                                                                              \
-		"reference-id", "ID", "the vehicle; else its VIN or hash is read from standard input", false           \
+#define REFERENCE_ID_OPTION                                                                                  \
+	{                                                                                                    \
+		"reference-id", "ID", "the vehicle; else its VIN or hash is read from standard input", false \
 	}
 
 const struct command command_tcu_change = {
 	.words = "tcu change",
 	.arguments = "",
 	.summary = "replace a vehicle's telematics unit",
-	.description =
-		"The old unit's certificates are revoked; the vehicle keeps its Reference ID and the new unit\n"
-		"provisions under it. Without --device-id the vehicle must have no unit now.",
+	.description = "The old unit's certificates are revoked; the vehicle keeps its Reference ID and the new unit\n"
+		       "provisions under it. Without --device-id the vehicle must have no unit now.",
 	.run = run_tcu_change,
 	.options = {{"device-id", "ID", "the unit that is in it now", false},
 		    {"new-device-id", "ID", "the unit that comes", false},

@@ -1,6 +1,6 @@
 /*
- * How a command takes a VIN: from a file or standard input, never from the command line (where every user of the machine
- * could read it, and the shell would keep it).
+ * How a command takes a VIN: from a file or standard input, never from the command line (where every user of the
+ * machine could read it, and the shell would keep it).
  */
 #ifndef VINVEIL_PROGRAMS_VINVEIL_VIN_INPUT_H
 #define VINVEIL_PROGRAMS_VINVEIL_VIN_INPUT_H
@@ -8,7 +8,10 @@
 #include "base/json.h"
 #include "programs/vinveil/command.h"
 
-#define VIN_INPUT_OPTION {"vin-file", "FILE", "read the VIN (or its SHA-256) from FILE instead of standard input", false}
+#define VIN_INPUT_OPTION                                                                                       \
+	{                                                                                                      \
+		"vin-file", "FILE", "read the VIN (or its SHA-256) from FILE instead of standard input", false \
+	}
 
 /*
  * Reads one line from --vin-file or standard input and writes the member "vin" or "hashedVin" (64 hex digits) with

@@ -18,9 +18,9 @@
 struct control {
 	_Atomic int64_t clock_offset_ms;
 	_Atomic int64_t sync_errno, write_errno; /* 0: none */
-	_Atomic int64_t allocation; /* in vinveild: fails the Nth from now on, once; 0: none */
-	_Atomic int64_t hits;	    /* how many faults were made */
-	char path[88];		    /* in the name of a file whose writes and syncs fail */
+	_Atomic int64_t allocation;		 /* in vinveild: fails the Nth from now on, once; 0: none */
+	_Atomic int64_t hits;			 /* how many faults were made */
+	char path[88];				 /* in the name of a file whose writes and syncs fail */
 };
 
 static struct control *control;
@@ -62,10 +62,10 @@ static int fails(int fd, _Atomic int64_t *armed)
 	return 1;
 }
 
-#define FAIL_WRITE(fd)                                     \
+#define FAIL_WRITE(fd)                                   \
 	if (control && fails(fd, &control->write_errno)) \
 	return -1
-#define FAIL_SYNC(fd)                                     \
+#define FAIL_SYNC(fd)                                   \
 	if (control && fails(fd, &control->sync_errno)) \
 	return -1
 

@@ -302,8 +302,8 @@ static void test_what_is_no_leaf_stops_it(void **state)
 	static const char *const wrong[] = {
 		"nothing",
 		"{\"outcome\":\"allowed\",\"at\":\"yesterday\",\"action\":\"tcu.change\"}",
-		"{\"outcome\":\"allowed\",\"at\":\"2026-01-02T00:00:00.000Z\",\"tenantId\":\"demo\",\"referenceId\":"
-		"\"x\"}",
+		("{\"outcome\":\"allowed\",\"at\":\"2026-01-02T00:00:00.000Z\",\"tenantId\":\"demo\","
+		 "\"referenceId\":\"x\"}"),
 	};
 	struct fixture *fixture = *state;
 
