@@ -87,8 +87,14 @@ void checkpoint_signer_release(struct checkpoint_signer *signer)
 static enum result check_extends(const struct checkpoint_signer *signer, uint64_t size, const struct merkle_hash *root,
 				 const struct merkle_proof *proof, struct note *note)
 {
+	struct merkle_hash empty;
 	if (size > CHECKPOINT_SIZE_MAX)
 		return RESULT_INVALID;
+	TRY(merkle_root(NULL, 0, &empty));
+	if (size == 0 && memcmp(root->bytes, empty.bytes, SHA256_SIZE) != 0) {
+		note_set(note, "an empty tree has one root, and this is another");
+		return RESULT_DENIED;
+	}
 	if (size < signer->size) {
 		note_set(note, "a tree of %" PRIu64 " was signed already, this one has %" PRIu64, signer->size, size);
 		return RESULT_DENIED;

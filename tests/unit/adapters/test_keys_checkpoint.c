@@ -148,6 +148,21 @@ static void test_grows_by_proof_only(void **state)
 	assert_int_equal(last_size(), 20);
 }
 
+/* Or a client could have 32 bytes of its own signed under the log's name. */
+static void test_an_empty_tree_has_one_root(void **state)
+{
+	(void)state;
+	struct merkle_hash any = {.bytes = "thirty-two bytes of one's own..."}, root;
+	struct merkle_proof none = {0};
+	struct tree tree;
+	BUF_CLEANUP struct buf text = {0};
+	tree_init(&tree, "a");
+	assert_int_equal(vault.keys->ops->sign_checkpoint(vault.keys, 0, &any, &none, &text, NULL), RESULT_DENIED);
+	assert_int_equal(merkle_root(&tree.reader, 0, &root), RESULT_OK);
+	assert_int_equal(vault.keys->ops->sign_checkpoint(vault.keys, 0, &root, &none, &text, NULL), RESULT_OK);
+	assert_int_equal(try_sign(&tree, 0, 13), RESULT_OK);
+}
+
 static void test_remembers_over_restarts(void **state)
 {
 	(void)state;
@@ -194,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_signed_note_form, begin, end),
 		cmocka_unit_test_setup_teardown(test_grows_by_proof_only, begin, end),
+		cmocka_unit_test_setup_teardown(test_an_empty_tree_has_one_root, begin, end),
 		cmocka_unit_test_setup_teardown(test_remembers_over_restarts, begin, end),
 		cmocka_unit_test_setup_teardown(test_accepting_loss, begin, end),
 		cmocka_unit_test_setup_teardown(test_bad_origins, begin, end),
