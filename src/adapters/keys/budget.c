@@ -14,6 +14,7 @@ struct key_budgets key_budgets_default(void)
 		.index_per_second = BUDGET_INDEX_PER_SECOND_DEFAULT,
 		.index_burst = BUDGET_INDEX_BURST_DEFAULT,
 		.seal_per_second = BUDGET_SEAL_PER_SECOND_DEFAULT,
+		.fingerprint_per_second = BUDGET_FINGERPRINT_PER_SECOND_DEFAULT,
 		.reveals_per_hour = BUDGET_REVEALS_PER_HOUR_DEFAULT,
 		.reveals_per_day = BUDGET_REVEALS_PER_DAY_DEFAULT,
 		.issuances_per_hour = BUDGET_ISSUANCES_PER_HOUR_DEFAULT,

@@ -17,21 +17,24 @@
 
 #include <stddef.h>
 
-#define BUDGET_INDEX_PER_SECOND_DEFAULT	  2000
-#define BUDGET_INDEX_BURST_DEFAULT	  4000
-#define BUDGET_SEAL_PER_SECOND_DEFAULT	  2000
-#define BUDGET_REVEALS_PER_HOUR_DEFAULT	  10
-#define BUDGET_REVEALS_PER_DAY_DEFAULT	  50
-#define BUDGET_ISSUANCES_PER_HOUR_DEFAULT 100000
-#define BUDGET_RATE_MAX			  10000000
-#define BUDGET_REVEALS_MAX		  1000
+#define BUDGET_INDEX_PER_SECOND_DEFAULT	      2000
+#define BUDGET_INDEX_BURST_DEFAULT	      4000
+#define BUDGET_SEAL_PER_SECOND_DEFAULT	      2000
+#define BUDGET_FINGERPRINT_PER_SECOND_DEFAULT 2000
+#define BUDGET_REVEALS_PER_HOUR_DEFAULT	      10
+#define BUDGET_REVEALS_PER_DAY_DEFAULT	      50
+#define BUDGET_ISSUANCES_PER_HOUR_DEFAULT     100000
+#define BUDGET_RATE_MAX			      10000000
+#define BUDGET_REVEALS_MAX		      1000
 
 struct key_budgets {
 	int64_t index_per_second; /* VIN indexes computed, a tenant */
 	int64_t index_burst;
-	int64_t seal_per_second;  /* VINs sealed, a tenant (bounds what seal + re-seal could compute); burst: as much */
-	int64_t reveals_per_hour; /* in the whole installation, any 60 minutes; 0: none */
-	int64_t reveals_per_day;  /* any 24 hours */
+	int64_t seal_per_second; /* VINs sealed, a tenant (bounds what seal + re-seal could compute); burst: as much */
+	int64_t fingerprint_per_second; /* bodies fingerprinted, a tenant: one that holds a VIN could be guessed; burst:
+					   as much */
+	int64_t reveals_per_hour;	/* in the whole installation, any 60 minutes; 0: none */
+	int64_t reveals_per_day;	/* any 24 hours */
 	int64_t issuances_per_hour;
 };
 

@@ -13,26 +13,48 @@ size_t vault_tenant_generation_count(const struct vault_tenant *tenant)
 
 /* ---- keys in memory ------------------------------------------------------------------------------- */
 
-static void close_hmacs(struct vault_tenant *tenant)
+/* The keys of some generations, made before anything of the tenant is changed: it must never be left without. */
+struct prepared {
+	struct generation_keys keys[KEY_GENERATIONS_MAX];
+	struct hmac_key *index_hmac[KEY_GENERATIONS_MAX];
+};
+
+static void close_hmacs(struct hmac_key *hmacs[static KEY_GENERATIONS_MAX])
 {
 	for (size_t i = 0; i < KEY_GENERATIONS_MAX; i++) {
-		hmac_key_close(tenant->index_hmac[i]);
-		tenant->index_hmac[i] = NULL;
+		hmac_key_close(hmacs[i]);
+		hmacs[i] = NULL;
 	}
 }
 
-static enum result load_generations(const struct tenant_table *table, struct vault_tenant *tenant)
+static void prepared_release(struct prepared *prepared)
+{
+	close_hmacs(prepared->index_hmac);
+	secret_wipe(prepared->keys, sizeof(prepared->keys));
+}
+#define PREPARED_CLEANUP __attribute__((cleanup(prepared_release)))
+
+static enum result prepare(const struct tenant_table *table, const struct tenant_id *id,
+			   struct key_generations generations, struct prepared *prepared)
 {
 	struct span root = span_of(table->root_key.data, table->root_key.size);
-	close_hmacs(tenant);
-	secret_wipe(tenant->keys->generations, sizeof(tenant->keys->generations));
-	for (size_t i = 0; i < vault_tenant_generation_count(tenant); i++) {
-		struct generation_keys *keys = &tenant->keys->generations[i];
-		uint16_t generation = (uint16_t)(tenant->generations.newest - i);
-		TRY(generation_keys_derive(root, &tenant->id, generation, keys));
-		TRY(hmac_key_open(span_of(keys->index, TENANT_KEY_SIZE), &tenant->index_hmac[i]));
+	size_t count = generations.newest == generations.oldest ? 1 : 2;
+	for (size_t i = 0; i < count; i++) {
+		struct generation_keys *keys = &prepared->keys[i];
+		TRY(generation_keys_derive(root, id, (uint16_t)(generations.newest - i), keys));
+		TRY(hmac_key_open(span_of(keys->index, TENANT_KEY_SIZE), &prepared->index_hmac[i]));
 	}
 	return RESULT_OK;
+}
+
+/* Cannot fail. The tenant's former keys go. */
+static void adopt(struct vault_tenant *tenant, struct key_generations generations, struct prepared *prepared)
+{
+	close_hmacs(tenant->index_hmac);
+	memcpy(tenant->index_hmac, prepared->index_hmac, sizeof(tenant->index_hmac));
+	memset(prepared->index_hmac, 0, sizeof(prepared->index_hmac));
+	memcpy(tenant->keys->generations, prepared->keys, sizeof(tenant->keys->generations));
+	tenant->generations = generations;
 }
 
 static enum result load_fingerprint(const struct tenant_table *table, struct vault_tenant *tenant)
@@ -46,7 +68,7 @@ static void tenant_free(struct vault_tenant *tenant)
 {
 	if (!tenant)
 		return;
-	close_hmacs(tenant);
+	close_hmacs(tenant->index_hmac);
 	hmac_key_close(tenant->fingerprint_hmac);
 	pthread_mutex_destroy(&tenant->mutex);
 	free(tenant);
@@ -56,21 +78,23 @@ static void tenant_free(struct vault_tenant *tenant)
 static enum result tenant_make(struct tenant_table *table, const struct tenant_id *id,
 			       struct key_generations generations, struct vault_tenant **ret_tenant)
 {
+	PREPARED_CLEANUP struct prepared prepared = {0};
 	if (table->count >= KEYS_TENANTS_MAX)
 		return RESULT_EXHAUSTED;
+	TRY(prepare(table, id, generations, &prepared));
 	struct vault_tenant *tenant = calloc(1, sizeof(*tenant));
 	if (!tenant)
 		return RESULT_MEMORY;
 	int64_t now = clock_monotonic_ms(table->clock);
 	tenant->id = *id;
-	tenant->generations = generations;
 	tenant->keys = (struct tenant_keys *)(void *)table->keys.data + table->count;
 	pthread_mutex_init(&tenant->mutex, NULL);
 	token_bucket_init(&tenant->index_bucket, table->budgets.index_per_second, table->budgets.index_burst, now);
 	token_bucket_init(&tenant->seal_bucket, table->budgets.seal_per_second, table->budgets.seal_per_second, now);
-	enum result result = load_generations(table, tenant);
-	if (result == RESULT_OK)
-		result = load_fingerprint(table, tenant);
+	token_bucket_init(&tenant->fingerprint_bucket, table->budgets.fingerprint_per_second,
+			  table->budgets.fingerprint_per_second, now);
+	adopt(tenant, generations, &prepared);
+	enum result result = load_fingerprint(table, tenant);
 	if (result != RESULT_OK) {
 		tenant_free(tenant);
 		return result;
@@ -221,7 +245,9 @@ enum result tenant_table_add(struct tenant_table *table, const struct tenant_id 
 enum result tenant_table_set_generations(struct tenant_table *table, struct vault_tenant *tenant,
 					 struct key_generations generations, struct note *note)
 {
+	PREPARED_CLEANUP struct prepared prepared = {0};
+	TRY(prepare(table, &tenant->id, generations, &prepared));
 	TRY(store(table, tenant, generations, NULL, note));
-	tenant->generations = generations;
-	return load_generations(table, tenant);
+	adopt(tenant, generations, &prepared);
+	return RESULT_OK;
 }

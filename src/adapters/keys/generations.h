@@ -26,7 +26,7 @@ struct vault_tenant {
 	pthread_mutex_t mutex; /* of what follows */
 	struct hmac_key *index_hmac[KEY_GENERATIONS_MAX];
 	struct hmac_key *fingerprint_hmac;
-	struct token_bucket index_bucket, seal_bucket;
+	struct token_bucket index_bucket, seal_bucket, fingerprint_bucket;
 };
 
 struct tenant_table {

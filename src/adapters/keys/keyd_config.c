@@ -24,6 +24,8 @@ static const struct config_key keys[] = {
 	 false, "the most that can be saved up"},
 	{"budget", "seal-per-second", CONFIG_NUMBER, OF(budgets.seal_per_second), 0, 1, BUDGET_RATE_MAX, false,
 	 "VINs sealed a tenant and second"},
+	{"budget", "fingerprint-per-second", CONFIG_NUMBER, OF(budgets.fingerprint_per_second), 0, 1, BUDGET_RATE_MAX,
+	 false, "request bodies fingerprinted a tenant and second (Idempotency-Key)"},
 	{"budget", "reveals-per-hour", CONFIG_NUMBER, OF(budgets.reveals_per_hour), 0, 0, BUDGET_REVEALS_MAX, false,
 	 "VINs revealed in any 60 minutes, in the whole installation"},
 	{"budget", "reveals-per-day", CONFIG_NUMBER, OF(budgets.reveals_per_day), 0, 0, BUDGET_REVEALS_MAX, false,

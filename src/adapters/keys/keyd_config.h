@@ -8,7 +8,8 @@
  *   allow = root vinveil                    user names or numeric IDs that may connect; default: root and keyd's own
  *   connections-max = 128
  *   [budget]
- *   index-per-second, index-burst, seal-per-second, reveals-per-hour, reveals-per-day, issuances-per-hour
+ *   index-per-second, index-burst, seal-per-second, fingerprint-per-second, reveals-per-hour, reveals-per-day,
+ *   issuances-per-hour
  *   [certificate]
  *   device-days = 90
  *   crl-days = 7

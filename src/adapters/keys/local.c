@@ -56,8 +56,6 @@ static enum result compute_index(struct vault_tenant *tenant, size_t place, cons
 				 struct vin_index *ret_index)
 {
 	uint8_t code[SHA256_SIZE];
-	if (!tenant->index_hmac[place]) /* memory ran out while a rotation began or ended */
-		return RESULT_MEMORY;
 	TRY(hmac_sha256(tenant->index_hmac[place], span_of(vin->bytes, SHA256_SIZE), code));
 	ret_index->generation = (uint16_t)(tenant->generations.newest - place);
 	memcpy(ret_index->bytes, code, VIN_INDEX_SIZE);
@@ -211,6 +209,17 @@ static enum result reseal_vins(struct key_service *service, const struct tenant_
 	return RESULT_OK;
 }
 
+/* A stored fingerprint of a body that held a VIN could be found by trying VINs, were this not limited as well. */
+static enum result compute_fingerprint(struct vault *vault, struct vault_tenant *tenant, struct span content,
+				       uint8_t ret_fingerprint[SHA256_SIZE], struct note *note)
+{
+	int64_t now = clock_monotonic_ms(vault->table.clock);
+	if (token_bucket_take(&tenant->fingerprint_bucket, 1, now) == RESULT_OK)
+		return hmac_sha256(tenant->fingerprint_hmac, content, ret_fingerprint);
+	note_set(note, "the key daemon's budget of fingerprints is used up for the moment");
+	return RESULT_EXHAUSTED;
+}
+
 static enum result fingerprint(struct key_service *service, const struct tenant_id *tenant_id, struct span content,
 			       uint8_t ret_fingerprint[SHA256_SIZE], struct note *note)
 {
@@ -218,7 +227,7 @@ static enum result fingerprint(struct key_service *service, const struct tenant_
 	struct vault_tenant *tenant = NULL;
 	TRY(enter(vault, tenant_id, &tenant, note));
 	pthread_mutex_lock(&tenant->mutex);
-	enum result result = hmac_sha256(tenant->fingerprint_hmac, content, ret_fingerprint);
+	enum result result = compute_fingerprint(vault, tenant, content, ret_fingerprint, note);
 	pthread_mutex_unlock(&tenant->mutex);
 	leave(vault);
 	return result;

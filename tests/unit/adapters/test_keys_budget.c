@@ -90,6 +90,26 @@ static void test_seal_budget(void **state)
 	assert_int_equal(vault.keys->ops->seal_vin(vault.keys, &demo, &id, &vin, &sealed, NULL), RESULT_EXHAUSTED);
 }
 
+static enum result fingerprint_one(void)
+{
+	struct tenant_id demo = tenant_named("demo");
+	uint8_t code[SHA256_SIZE];
+	return vault.keys->ops->fingerprint(vault.keys, &demo, span_of_text("a body"), code, NULL);
+}
+
+/* Or the fingerprints that the registry keeps were a way round the index budget. */
+static void test_fingerprint_budget(void **state)
+{
+	(void)state;
+	vault.budgets.fingerprint_per_second = 3;
+	test_vault_reopen(&vault);
+	assert_int_equal(fingerprint_one(), RESULT_EXHAUSTED);
+	fake_clock_pass(&vault.clock, 5000);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fingerprint_one(), RESULT_OK);
+	assert_int_equal(fingerprint_one(), RESULT_EXHAUSTED);
+}
+
 /* ---- reveals -------------------------------------------------------------------------------------- */
 
 static enum result reveal(void)
@@ -291,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_index_budget_starts_empty, begin, end),
 		cmocka_unit_test_setup_teardown(test_batch_bounds, begin, end),
 		cmocka_unit_test_setup_teardown(test_seal_budget, begin, end),
+		cmocka_unit_test_setup_teardown(test_fingerprint_budget, begin, end),
 		cmocka_unit_test_setup_teardown(test_reveals_an_hour_outlive_a_restart, begin, end),
 		cmocka_unit_test_setup_teardown(test_reveals_a_day, begin, end),
 		cmocka_unit_test_setup_teardown(test_clock_jumps_refill_nothing, begin, end),

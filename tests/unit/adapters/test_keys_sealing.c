@@ -244,6 +244,60 @@ static void test_rotation(void **state)
 	assert_string_equal(opened.text, vin.text);
 }
 
+/* ---- failures --------------------------------------------------------------------------------------- */
+
+static int fails_after = -1; /* so many derivations from now; -1: none */
+
+enum result __real_hkdf_sha256(struct span secret, struct span salt, struct span info, uint8_t *ret_key, size_t size);
+enum result __wrap_hkdf_sha256(struct span secret, struct span salt, struct span info, uint8_t *ret_key, size_t size);
+enum result __real_hmac_key_open(struct span key, struct hmac_key **ret_key);
+enum result __wrap_hmac_key_open(struct span key, struct hmac_key **ret_key);
+
+static bool fails_now(void)
+{
+	return fails_after >= 0 && fails_after-- == 0;
+}
+
+enum result __wrap_hkdf_sha256(struct span secret, struct span salt, struct span info, uint8_t *ret_key, size_t size)
+{
+	return fails_now() ? RESULT_MEMORY : __real_hkdf_sha256(secret, salt, info, ret_key, size);
+}
+
+enum result __wrap_hmac_key_open(struct span key, struct hmac_key **ret_key)
+{
+	return fails_now() ? RESULT_MEMORY : __real_hmac_key_open(key, ret_key);
+}
+
+/* Nothing is sealed under a key that is half made. */
+static void test_a_rotation_that_fails_changes_nothing(void **state)
+{
+	(void)state;
+	struct tenant_id demo = tenant_named("demo");
+	struct key_generations generations;
+	struct uuid id = new_uuid();
+	struct vin vin = vin_numbered(14), opened = {0};
+	struct hashed_vin hash = hash_of(&vin);
+	struct sealed_vin sealed;
+	struct vin_index_set set;
+	enum result result = RESULT_MEMORY;
+	int failures = 0;
+	for (; result != RESULT_OK; failures++) {
+		fails_after = failures;
+		result = vault.keys->ops->begin_rotation(vault.keys, &demo, &generations, NULL);
+		fails_after = -1;
+		assert_true(result == RESULT_OK || result == RESULT_MEMORY);
+		fake_clock_pass(&vault.clock, 1000);
+		assert_int_equal(vault.keys->ops->seal_vin(vault.keys, &demo, &id, &vin, &sealed, NULL), RESULT_OK);
+		assert_int_equal(vault.keys->ops->index_vins(vault.keys, &demo, &hash, 1, &set, NULL), RESULT_OK);
+		assert_int_equal(set.count, result == RESULT_OK ? 2 : 1);
+		test_vault_reopen(&vault);
+		assert_int_equal(vault.keys->ops->get_generations(vault.keys, &demo, &generations, NULL), RESULT_OK);
+		assert_int_equal(generations.newest, result == RESULT_OK ? 2 : 1);
+	}
+	assert_int_equal(failures, 7); /* three of each generation */
+	assert_int_equal(open_as(&demo, &id, &sealed, &opened), RESULT_OK);
+}
+
 static void test_tenants_survive_and_are_made_once(void **state)
 {
 	(void)state;
@@ -269,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wrong_place_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(test_one_person_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(test_rotation, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_rotation_that_fails_changes_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(test_tenants_survive_and_are_made_once, begin, end),
 	};
 	if (crypto_init(NULL) != RESULT_OK)
