@@ -21,6 +21,7 @@ static void exchange_reset(struct exchange *exchange)
 	public->body_complete = false;
 	public->body_size_max = BUF_SIZE_MAX_DEFAULT;
 	public->application_data = NULL;
+	public->arena.size_max = 0;
 	public->next = NULL;
 	exchange->mode = HTTP_BODY_COLLECT;
 	exchange->is_announced = exchange->is_out = exchange->is_body_ended = exchange->is_broken = false;

@@ -239,6 +239,15 @@ static void answer_large(struct http_exchange *exchange)
 	http_respond(exchange);
 }
 
+/* The bound as the request found it, raised for itself. */
+static void answer_arena(struct http_exchange *exchange)
+{
+	char text[32];
+	(void)snprintf(text, sizeof(text), "%zu", exchange->arena.size_max);
+	exchange->arena.size_max = (size_t)1 << 30;
+	answer_text(exchange, 200, text);
+}
+
 static void answer_streamed(struct app *app, struct http_exchange *exchange)
 {
 	char text[64];
@@ -263,6 +272,8 @@ static void on_request(void *context, struct http_exchange *exchange)
 		answer_streamed(app, exchange);
 	else if (is_path(exchange, "/large"))
 		answer_large(exchange);
+	else if (is_path(exchange, "/arena"))
+		answer_arena(exchange);
 	else if (is_path(exchange, "/nothing"))
 		answer_text(exchange, 204, "dropped");
 	else if (is_path(exchange, "/peer"))

@@ -61,6 +61,15 @@ static void test_keep_alive(void **state)
 	app_wait_connections(&app, 0);
 }
 
+static void test_what_a_request_allows_itself_ends_with_it(void **state)
+{
+	struct client client = start();
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		client_expect(&client, "GET /arena HTTP/1.1\r\n" H "\r\n", 200, "0");
+	client_close(&client);
+}
+
 static void test_pipelining_keeps_the_order(void **state)
 {
 	static const char *const paths[] = {"/echo", "/thread", "/turn", "/echo", "/turn"};
@@ -577,6 +586,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		server_test(test_keep_alive),
+		server_test(test_what_a_request_allows_itself_ends_with_it),
 		server_test(test_pipelining_keeps_the_order),
 		server_test(test_byte_by_byte),
 		server_test(test_chunked_body),
