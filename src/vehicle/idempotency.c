@@ -193,6 +193,9 @@ enum result idempotency_complete(struct flow_request *request, struct idempotenc
 	struct idempotency_record *record = &idempotency->record;
 	struct registry_write write = {.kind = REGISTRY_UPDATE_IDEMPOTENCY, .idempotency = record};
 
+	/* Of two replays at once one makes the credentials: it is its record that the next replay needs. */
+	if (idempotency->decision == IDEMPOTENCY_ANSWER_ANEW && serial == NULL)
+		return RESULT_OK;
 	record->status = status;
 	record->body = serial == NULL ? body : NULL;
 	record->has_serial = serial != NULL;

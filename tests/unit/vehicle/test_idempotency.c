@@ -96,6 +96,25 @@ static void test_credentials_are_made_anew(void **state)
 	assert_memory_equal(third.idempotency.record.serial.bytes, two.bytes, SERIAL_SIZE);
 }
 
+/* Two replays of one provisioning at once: the second finds the first one's certificate alive, and returns no key. */
+static void test_a_replay_without_a_key_does_not_hide_the_one_with(void **state)
+{
+	struct fixture *fixture = *state;
+	struct serial one = {{0x41}}, two = {{0x42}};
+	struct uuid id = {{7}};
+	ATTEMPT_CLEANUP struct attempt first = {0}, second = {0}, third = {0}, fourth = {0};
+
+	assert_problem(begin_plainly(&first, fixture, "body"), PROBLEM_NONE);
+	assert_ok(idempotency_complete(&first.session.request, &first.idempotency, 201, NULL, &one, &id));
+	assert_problem(begin_plainly(&second, fixture, "body"), PROBLEM_NONE);
+	assert_problem(begin_plainly(&third, fixture, "body"), PROBLEM_NONE);
+	assert_ok(idempotency_complete(&second.session.request, &second.idempotency, 201, NULL, &two, &id));
+	assert_ok(idempotency_complete(&third.session.request, &third.idempotency, 201, "no key", NULL, NULL));
+	assert_problem(begin_plainly(&fourth, fixture, "body"), PROBLEM_NONE);
+	assert_int_equal(fourth.idempotency.decision, IDEMPOTENCY_ANSWER_ANEW);
+	assert_memory_equal(fourth.idempotency.record.serial.bytes, two.bytes, SERIAL_SIZE);
+}
+
 static void test_abandoned_keys_are_free(void **state)
 {
 	ATTEMPT_CLEANUP struct attempt first = {0}, again = {0};
@@ -191,6 +210,7 @@ int main(void)
 		TEST(test_scope_is_client_and_route),
 		TEST(test_the_answer_is_kept),
 		TEST(test_credentials_are_made_anew),
+		TEST(test_a_replay_without_a_key_does_not_hide_the_one_with),
 		TEST(test_abandoned_keys_are_free),
 		TEST(test_a_dead_process_s_key_is_taken_over),
 		TEST(test_a_day_later_it_is_forgotten),
