@@ -211,6 +211,7 @@ static void take_back(struct flow_request *request, struct reveal_request *revea
 	enum registry_conflict conflict;
 
 	reveal->status = REVEAL_APPROVED;
+	event.is_recorded = false; /* the opening is; this is not yet */
 	event.outcome = AUDIT_FAILED;
 	event.problem = problem_name(problem);
 	if (audit_commit(platform, &event, request->arena, &write, 1, &conflict, NULL) != RESULT_OK &&

@@ -183,6 +183,37 @@ static void test_keyd_away_burns_nothing(void **state)
 	assert_string_equal(vin.text, VIN_A);
 }
 
+static const struct registry_ops *real_ops;
+
+static enum result commit_all_but_restoring(struct registry *registry, const struct change_set *change,
+					    enum registry_conflict *ret_conflict, struct note *note)
+{
+	if (change->writes[0].kind == REGISTRY_RESTORE_REVEAL)
+		return RESULT_UNAVAILABLE;
+	return real_ops->commit(registry, change, ret_conflict, note);
+}
+
+/* The VIN did not come out, and the opening cannot be taken back: an operator must be able to read why. */
+static void test_a_burned_approval_is_told(void **state)
+{
+	SESSION_CLEANUP struct session session;
+	struct people people = people_of(*state);
+	struct registry *registry = people.fixture->platform.registry;
+	struct uuid id = approved(&people);
+	struct registry_ops ops = *registry->ops;
+	struct vin vin;
+
+	real_ops = registry->ops;
+	ops.commit = commit_all_but_restoring;
+	registry->ops = &ops;
+	people.fixture->keys.open_result = RESULT_UNAVAILABLE;
+	session_open(&session, people.fixture, &people.asker);
+	assert_problem(reveal_open(&session.request, &id, &vin), PROBLEM_UNAVAILABLE);
+	registry->ops = real_ops;
+	assert_non_null(strstr(session.request.note.text, "used up"));
+	assert_int_equal(status_of(&people, &id), REVEAL_OPENED);
+}
+
 static void test_log_away_gives_no_vin_and_burns_nothing(void **state)
 {
 	struct people people = people_of(*state);
@@ -250,6 +281,7 @@ int main(void)
 		TEST(test_once),
 		TEST(test_expiry),
 		TEST(test_keyd_away_burns_nothing),
+		TEST(test_a_burned_approval_is_told),
 		TEST(test_log_away_gives_no_vin_and_burns_nothing),
 		TEST(test_openings_at_once),
 	};
