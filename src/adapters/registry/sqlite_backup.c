@@ -36,6 +36,9 @@ static const struct {
 	{"SELECT 1 FROM vin_index i LEFT JOIN vehicle v ON v.number = i.vehicle"
 	 " WHERE v.number IS NULL OR v.tenant <> i.tenant OR i.generation > v.generation LIMIT 1",
 	 "a VIN index belongs to no vehicle of its tenant"},
+	{"SELECT 1 FROM vin_index i JOIN vehicle v ON v.number = i.vehicle WHERE v.reference_id <> i.reference_id"
+	 " LIMIT 1",
+	 "a VIN index leads to another vehicle's Reference ID"},
 	{"SELECT 1 WHERE (SELECT count(*) FROM vehicle WHERE generation > 0) <> (SELECT count(*) FROM vin_index i"
 	 " JOIN vehicle v ON v.number = i.vehicle AND v.generation = i.generation)",
 	 "a vehicle has no VIN index of its generation"},

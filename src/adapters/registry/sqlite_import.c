@@ -111,8 +111,9 @@ struct build_step {
 static const struct build_step build_steps[] = {
 	{
 		.is_done = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM import_index)",
-		.build = "INSERT INTO vin_index SELECT tenant, generation, vin_index, vehicle FROM import_index"
-			 " ORDER BY tenant, generation, vin_index; DELETE FROM import_index;",
+		.build = "INSERT INTO vin_index SELECT i.tenant, i.generation, i.vin_index, i.vehicle, v.reference_id"
+			 " FROM import_index i CROSS JOIN vehicle v ON v.number = i.vehicle"
+			 " ORDER BY i.tenant, i.generation, i.vin_index; DELETE FROM import_index;",
 		.reject = REJECT_REPEATED("2", "import_index", "vehicle", "tenant, generation, vin_index", "true"),
 	},
 	{

@@ -29,7 +29,8 @@ static const char migration_1[] =
 	" vehicles INTEGER NOT NULL, PRIMARY KEY (tenant, generation)) STRICT, WITHOUT ROWID;"
 
 	"CREATE TABLE vin_index (tenant INTEGER NOT NULL, generation INTEGER NOT NULL, vin_index BLOB NOT NULL,"
-	" vehicle INTEGER NOT NULL, PRIMARY KEY (tenant, generation, vin_index)) STRICT, WITHOUT ROWID;"
+	" vehicle INTEGER NOT NULL, reference_id BLOB NOT NULL, PRIMARY KEY (tenant, generation, vin_index))"
+	" STRICT, WITHOUT ROWID;"
 
 	"CREATE TABLE history (vehicle INTEGER NOT NULL, number INTEGER NOT NULL, after INTEGER NOT NULL,"
 	" actor INTEGER NOT NULL, event INTEGER NOT NULL, value_from TEXT, value_to TEXT, serial BLOB,"

@@ -227,6 +227,7 @@ static void the_check_finds_what_does_not_agree(void **state)
 	} cases[] = {
 		{"DELETE FROM vin_index", "no VIN index"},
 		{"UPDATE vin_index SET vehicle = 77", "belongs to no vehicle"},
+		{"UPDATE vin_index SET reference_id = zeroblob(16)", "another vehicle's Reference ID"},
 		{"UPDATE generation_count SET vehicles = vehicles + 1 WHERE vehicles > 0", "as counted"},
 		{"DELETE FROM generation_count", "as counted"},
 		{"UPDATE vehicle SET state = 9", "malformed"},
