@@ -101,11 +101,11 @@ enum problem call_take_tokens(struct call *call, uint32_t cost)
 	return PROBLEM_RATE_LIMITED;
 }
 
-static enum problem check_access(struct call *call)
+static enum problem check_access(const struct principal *principal, const struct route *route)
 {
-	if (call->principal->client.state != CLIENT_ACTIVE)
+	if (principal->client.state != CLIENT_ACTIVE)
 		return PROBLEM_CLIENT_SUSPENDED;
-	if ((call->principal->client.scopes & call->route->scopes) == 0)
+	if ((principal->client.scopes & route->scopes) == 0)
 		return PROBLEM_SCOPE_MISSING;
 	return PROBLEM_NONE;
 }
@@ -140,7 +140,7 @@ static enum problem admit(struct call *call)
 		problem = call_take_tokens(call, 1);
 	if (problem != PROBLEM_NONE)
 		return problem;
-	call->refusal = check_access(call);
+	call->refusal = check_access(call->principal, call->route);
 	if (call->refusal == PROBLEM_NONE)
 		call->refusal = check_content_type(call);
 	return PROBLEM_NONE;
@@ -332,6 +332,16 @@ static void run_batch(struct call *call)
 
 /* ---- streams: the manifest -------------------------------------------------------------------------- */
 
+/* A stream has no end of its own: whoever loses his rights meanwhile is stopped at the next chunk. */
+static enum problem check_access_again(struct call *call)
+{
+	struct client_snapshot *snapshot = client_directory_take(call->api->directory);
+	const struct principal *now = client_snapshot_find(snapshot, call->exchange->peer->fingerprint);
+	enum problem problem = now != NULL ? check_access(now, call->route) : PROBLEM_UNAUTHENTICATED;
+	client_snapshot_release(snapshot);
+	return problem;
+}
+
 static enum problem feed_load(struct call *call)
 {
 	if (call->load == NULL) {
@@ -345,7 +355,9 @@ static enum problem feed_load(struct call *call)
 static void run_chunk_job(struct pool_job *job)
 {
 	struct call *call = (struct call *)job;
-	call->load_problem = feed_load(call);
+	call->load_problem = check_access_again(call);
+	if (call->load_problem == PROBLEM_NONE)
+		call->load_problem = feed_load(call);
 	secret_scrub_stack();
 	http_body_continue(call->exchange);
 }

@@ -503,6 +503,24 @@ def test_of_a_manifest_cut_off_complete_lines_stand(fleet, chunked):
     assert (answer.json["accepted"], answer.json["duplicates"]) == (1, 699), answer
 
 
+def test_who_is_suspended_while_a_manifest_streams_is_stopped(fleet, platform, tmp_path):
+    name, devices = "loader-" + uuid.uuid4().hex[:8], [fleet.new_device() for _ in range(1600)]
+    add_client(platform, tmp_path, name, ["device:manifest"]).close()
+    chunks = ["".join(json.dumps({"deviceId": d}) + "\n" for d in part).encode() for part in (devices[:800], devices[800:])]
+    with wire.connect(platform, paths=(f"{tmp_path}/{name}.pem", f"{tmp_path}/{name}.key")) as connection:
+        connection.sendall(wire.head("POST", "/v1/devices", {**NDJSON, "Transfer-Encoding": "chunked"}))
+        connection.sendall(b"%x\r\n%s\r\n" % (len(chunks[0]), chunks[0]))
+        until = time.monotonic() + 5
+        while not fleet.entries(actor=name) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert platform.client("admin").post(f"/v1/clients/{name}/suspend").status == 200
+        connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(chunks[1]), chunks[1]))
+        assert refusal(wire.read_answer(connection, "POST")) == (403, "client-suspended")
+    assert fleet.entries(actor=name, outcome="refused")[0]["problem"] == "client-suspended"
+    assert platform.load_devices(devices[0]).json["duplicates"] == 1  # what came before stands
+    assert platform.load_devices(devices[-1]).json["accepted"] == 1
+
+
 # ---- 7 and 8: conversions -------------------------------------------------------------------------------
 
 
