@@ -186,6 +186,13 @@ bool tls_has_pending(const struct tls_connection *connection)
 	return !connection->is_broken && !connection->is_drained && SSL_has_pending(connection->ssl) == 1;
 }
 
+/* OpenSSL refuses while part of a record is in them; its owner's deadline ends that. */
+void tls_rest(struct tls_connection *connection)
+{
+	if (!connection->is_broken)
+		(void)SSL_free_buffers(connection->ssl);
+}
+
 void tls_shutdown(struct tls_connection *connection)
 {
 	if (connection->is_broken || !connection->is_established)

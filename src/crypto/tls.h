@@ -8,7 +8,7 @@
  *
  * Configuration: no session tickets across roots (session id context set), resumption re-checked by the
  * application through tls_peer.not_after_ms and the fingerprint; no renegotiation; no compression; no auto chain;
- * released buffers when idle. ALPN: "http/1.1".
+ * buffers kept until tls_rest(). ALPN: "http/1.1".
  *
  * A struct tls_server is read-only after opening and shared by threads; a struct tls_connection belongs to
  * one thread.
@@ -71,6 +71,8 @@ enum tls_progress tls_write(struct tls_connection *connection, struct span bytes
  * reading before TLS_WANT_READ asks this and comes back by itself. False after TLS_WANT_READ.
  */
 bool tls_has_pending(const struct tls_connection *connection);
+/* Gives back the buffers (33 kB) that are kept from record to record: for a connection that falls silent. */
+void tls_rest(struct tls_connection *connection);
 /* Sends close_notify, best effort. */
 void tls_shutdown(struct tls_connection *connection);
 

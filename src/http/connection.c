@@ -162,16 +162,26 @@ static void linger_on(struct connection *connection)
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
+/* In which phase a connection waits for its client. Once idle it stays so until a request begins. */
+static enum phase phase_of(const struct connection *connection)
+{
+	const struct exchange *exchange = connection->exchange;
+	if (exchange != NULL)
+		return http1_is_in_head(&exchange->reader) ? PHASE_HEAD : PHASE_BODY;
+	if (!connection->is_used)
+		return PHASE_HEAD;
+	return connection->phase == PHASE_IDLE ? PHASE_IDLE : PHASE_WARM;
+}
+
 /* The state in which a connection waits for its client, with the deadline that belongs to it. */
 static void settle(struct connection *connection)
 {
 	if (connection->state != CONNECTION_READING)
 		return;
-	const struct exchange *exchange = connection->exchange;
-	if (exchange == NULL)
-		loop_set_phase(connection, connection->is_used ? PHASE_IDLE : PHASE_HEAD);
-	else
-		loop_set_phase(connection, http1_is_in_head(&exchange->reader) ? PHASE_HEAD : PHASE_BODY);
+	loop_set_phase(connection, phase_of(connection));
+	/* Only who asks one thing after another gets to keep buffers; whoever is slow in between does not. */
+	if (connection->tls != NULL && connection->phase != PHASE_WARM)
+		tls_rest(connection->tls);
 	loop_watch(connection, connection->watches_output ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
@@ -552,6 +562,12 @@ void connection_on_posted(struct exchange *exchange)
 void connection_on_deadline(struct connection *connection)
 {
 	struct exchange *exchange = connection->exchange;
+	if (connection->phase == PHASE_WARM) {
+		loop_set_phase(connection, PHASE_IDLE);
+		if (connection->tls != NULL)
+			tls_rest(connection->tls);
+		return;
+	}
 	if (connection->phase == PHASE_HANDSHAKE)
 		loop_count_up(&connection->loop->handshakes_failed);
 	bool in_head = connection->phase == PHASE_HEAD && exchange != NULL && http1_has_begun(&exchange->reader);

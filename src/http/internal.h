@@ -27,6 +27,7 @@
 #define DATE_LINE_SIZE	   38
 #define ACCEPT_PAUSE_MS	   100
 #define LINGER_MS	   2000
+#define WARM_MS		   150 /* after a request, the buffers of TLS are kept for the next one */
 #define LINGER_SIZE_MAX	   (1 << 20)
 
 /* What an epoll event leads to. */
@@ -36,7 +37,17 @@ struct event_source {
 
 /* ---- deadlines: each phase has a constant length, so a queue a phase is in order of deadline ---------- */
 
-enum phase { PHASE_NONE, PHASE_HANDSHAKE, PHASE_HEAD, PHASE_BODY, PHASE_IDLE, PHASE_WRITE, PHASE_LINGER, PHASE_COUNT };
+enum phase {
+	PHASE_NONE,
+	PHASE_HANDSHAKE,
+	PHASE_HEAD,
+	PHASE_BODY,
+	PHASE_WARM, /* between requests, as long as the next one is likely to come at once; then PHASE_IDLE */
+	PHASE_IDLE,
+	PHASE_WRITE,
+	PHASE_LINGER,
+	PHASE_COUNT
+};
 
 struct phase_queue {
 	struct connection *first, *last;

@@ -346,7 +346,9 @@ static void set_lengths(struct http_loop *loop)
 	loop->phases[PHASE_HANDSHAKE].length_ms = config->handshake_ms;
 	loop->phases[PHASE_HEAD].length_ms = config->head_ms;
 	loop->phases[PHASE_BODY].length_ms = config->body_ms;
-	loop->phases[PHASE_IDLE].length_ms = config->idle_ms;
+	/* Both together are what is configured. */
+	loop->phases[PHASE_WARM].length_ms = sooner(WARM_MS, config->idle_ms);
+	loop->phases[PHASE_IDLE].length_ms = config->idle_ms - loop->phases[PHASE_WARM].length_ms;
 	loop->phases[PHASE_WRITE].length_ms = config->write_ms;
 	loop->phases[PHASE_LINGER].length_ms = sooner(LINGER_MS, config->write_ms);
 }
