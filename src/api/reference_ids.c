@@ -2,6 +2,7 @@
  * /v1/reference-ids: conversion, one by one and in batches.
  */
 #include "api/body.h"
+#include "api/lookup_body.h"
 #include "base/secret.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -28,8 +29,10 @@ static enum problem read_lookup(struct call *call)
 {
 	static const char *const members[] = {"hashedVin", "vin", "purpose"};
 	struct span purpose;
-	enum problem problem = body_read(call, members, COUNT(members));
 
+	if (lookup_body_scan(buf_span(&call->exchange->body), &purpose, &call->conversion.hashed_vin))
+		return judge_purpose(call, purpose);
+	enum problem problem = body_read(call, members, COUNT(members));
 	if (problem == PROBLEM_NONE)
 		problem = body_text(call, "purpose", BODY_REQUIRED, PURPOSE_LENGTH_MAX, &purpose);
 	if (problem == PROBLEM_NONE)
