@@ -91,26 +91,16 @@ static enum result check_common_name(const char *name, struct note *note)
 }
 
 /*
- * The key of a CSR as its bytes stand, which csr_parse() has found to be canonical: X509_set_pubkey() would
+ * The key of a CSR as its bytes stand, which csr_judge() has found to be canonical: X509_set_pubkey() would
  * encode them anew, at a third of the cost of the whole certificate.
  */
-static bool copy_public_key(X509 *certificate, X509_REQ *csr)
+static bool copy_public_key(X509 *certificate, const struct csr_key *key)
 {
-	const unsigned char *bits;
-	unsigned char *copy;
-	X509_ALGOR *algorithm;
-	ASN1_OBJECT *kind, *curve = NULL;
-	const void *parameter;
-	int parameter_kind, size;
+	ASN1_OBJECT *curve = key->parameter_kind == V_ASN1_OBJECT ? OBJ_nid2obj(key->curve) : NULL;
+	unsigned char *copy = OPENSSL_memdup(key->bits.data, key->bits.size);
 
-	if (X509_PUBKEY_get0_param(&kind, &bits, &size, &algorithm, X509_REQ_get_X509_PUBKEY(csr)) != 1)
-		return false;
-	X509_ALGOR_get0(NULL, &parameter_kind, &parameter, algorithm);
-	if (parameter_kind == V_ASN1_OBJECT)
-		curve = OBJ_nid2obj(OBJ_obj2nid(parameter));
-	copy = OPENSSL_memdup(bits, (size_t)size);
-	if (copy == NULL || X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), OBJ_nid2obj(OBJ_obj2nid(kind)),
-						   parameter_kind, curve, copy, size) != 1) {
+	if (copy == NULL || X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), OBJ_nid2obj(key->algorithm),
+						   key->parameter_kind, curve, copy, (int)key->bits.size) != 1) {
 		OPENSSL_free(copy);
 		return false;
 	}
@@ -261,17 +251,17 @@ static enum result begin(const struct issuer *issuer, X509 **ret_certificate, st
 enum result issuer_issue(struct issuer *issuer, struct entropy *entropy, const struct certificate_request *request,
 			 struct buf *ret_der, struct serial *ret_serial, struct note *note)
 {
-	OPENSSL_CLEANUP(X509_REQ) X509_REQ *csr = NULL;
+	CSR_KEY_CLEANUP struct csr_key key = {0};
 	OPENSSL_CLEANUP(X509) X509 *certificate = NULL;
 	char name[COMMON_NAME_MAX + 1];
 	struct serial serial = {0};
 
 	TRY(choose_name(request, name, note));
 	TRY(check_within_issuer(issuer, request->not_after_ms, note));
-	TRY(csr_parse(request->csr, &csr, note));
+	TRY(csr_judge(request->csr, &key, note));
 	TRY(begin(issuer, &certificate, note));
 	TRY(fill_body(certificate, entropy, name, request->not_before_ms, request->not_after_ms, &serial, note));
-	if (!copy_public_key(certificate, csr))
+	if (!copy_public_key(certificate, &key))
 		return fail_to_build(note);
 	TRY(add_leaf_extensions(certificate, issuer, request, name, note));
 	TRY(sign(certificate, issuer->key, note));
@@ -292,16 +282,16 @@ enum result issuer_issue_intermediate(struct issuer *root, struct entropy *entro
 				      int64_t not_before_ms, int64_t not_after_ms, struct buf *ret_der,
 				      struct note *note)
 {
-	OPENSSL_CLEANUP(X509_REQ) X509_REQ *request = NULL;
+	CSR_KEY_CLEANUP struct csr_key key = {0};
 	OPENSSL_CLEANUP(X509) X509 *certificate = NULL;
 	struct serial serial;
 
 	TRY(check_common_name(name, note));
 	TRY(check_within_issuer(root, not_after_ms, note));
-	TRY(csr_parse(csr, &request, note));
+	TRY(csr_judge(csr, &key, note));
 	TRY(begin(root, &certificate, note));
 	TRY(fill_body(certificate, entropy, name, not_before_ms, not_after_ms, &serial, note));
-	if (!copy_public_key(certificate, request) ||
+	if (!copy_public_key(certificate, &key) ||
 	    !add_ca_extensions(certificate, 0, X509_get0_subject_key_id(root->certificate)))
 		return fail_to_build(note);
 	TRY(sign(certificate, root->key, note));

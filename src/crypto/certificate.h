@@ -31,6 +31,11 @@ MUST_USE enum result csr_decode(struct span text, struct buf *ret_der, struct no
  * with a reason fit for the caller (no content). ret_spki_sha256: SHA-256 of the DER SubjectPublicKeyInfo.
  */
 MUST_USE enum result csr_check(struct span der, uint8_t ret_spki_sha256[static SHA256_SIZE], struct note *note);
+/*
+ * The same hash, for a caller who will hand the CSR to somebody who judges it. RESULT_INVALID, with csr_check()'s
+ * reason, for much of what csr_check() refuses, but RESULT_OK proves no possession.
+ */
+MUST_USE enum result csr_read_key(struct span der, uint8_t ret_spki_sha256[static SHA256_SIZE], struct note *note);
 /* A CSR for a fresh key: what vinveild makes for a vehicle that sends none. Subject is empty. */
 MUST_USE enum result csr_make(const struct private_key *key, struct buf *ret_der, struct note *note);
 

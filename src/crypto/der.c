@@ -54,6 +54,19 @@ static bool read_value(struct span bytes, size_t at, size_t end, struct der_valu
 	return true;
 }
 
+bool der_take(struct span *rest, uint8_t tag, struct span *ret_content, struct span *ret_whole)
+{
+	struct der_value value = {0};
+
+	if (!read_value(*rest, 0, rest->size, &value) || rest->data[0] != tag)
+		return false;
+	*ret_content = span_of(rest->data + value.content, value.end - value.content);
+	if (ret_whole != NULL)
+		*ret_whole = span_of(rest->data, value.end);
+	*rest = span_of(rest->data + value.end, rest->size - value.end);
+	return true;
+}
+
 bool der_is_framed(struct span bytes)
 {
 	size_t ends[DEPTH_MAX];

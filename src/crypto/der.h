@@ -13,6 +13,22 @@
  */
 bool der_is_framed(struct span bytes);
 
+#define DER_INTEGER    0x02
+#define DER_BIT_STRING 0x03
+#define DER_OBJECT     0x06
+#define DER_UTF8       0x0c
+#define DER_PRINTABLE  0x13
+#define DER_IA5	       0x16
+#define DER_SEQUENCE   0x30
+#define DER_SET	       0x31
+#define DER_CONTEXT_0  0xa0 /* constructed */
+
+/*
+ * Takes the next value off `rest`: what is in it, and (ret_whole, unless NULL) the value with its tag and length.
+ * False, and nothing taken, when there is none, it has another tag, or is not framed as DER demands.
+ */
+bool der_take(struct span *rest, uint8_t tag, struct span *ret_content, struct span *ret_whole);
+
 /*
  * The base64 between the first "-----BEGIN label-----" and its END line, decoded. RESULT_ABSENT when there is
  * no such line, RESULT_INVALID when what follows it is damaged or larger than size_max.

@@ -119,6 +119,19 @@ void thread_contexts_drop(void)
 	contexts_free(contexts_here);
 }
 
+static EVP_PKEY *curve_new(char *name)
+{
+	OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name, 0),
+				   OSSL_PARAM_construct_end()};
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	EVP_PKEY *curve = NULL;
+
+	if (context != NULL && EVP_PKEY_fromdata_init(context) == 1)
+		(void)EVP_PKEY_fromdata(context, &curve, EVP_PKEY_KEY_PARAMETERS, parameters);
+	EVP_PKEY_CTX_free(context);
+	return curve;
+}
+
 /* The environment (OPENSSL_CONF) must not decide what this process's cryptography is. */
 static enum result fetch_algorithms(struct note *note)
 {
@@ -127,7 +140,10 @@ static enum result fetch_algorithms(struct note *note)
 	algorithms.sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
 	algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	algorithms.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	if (algorithms.sha256 == NULL || algorithms.hmac == NULL || algorithms.aes_256_gcm == NULL)
+	algorithms.p256 = curve_new((char[]){"P-256"});
+	algorithms.p384 = curve_new((char[]){"P-384"});
+	if (algorithms.sha256 == NULL || algorithms.hmac == NULL || algorithms.aes_256_gcm == NULL ||
+	    algorithms.p256 == NULL || algorithms.p384 == NULL)
 		return openssl_failure(RESULT_UNAVAILABLE, note, "OpenSSL lacks an algorithm");
 	if (pthread_key_create(&contexts_key, contexts_free) != 0)
 		return openssl_failure(RESULT_UNAVAILABLE, note, "no thread-local storage is left");

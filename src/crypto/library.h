@@ -18,6 +18,7 @@ struct algorithms {
 	EVP_MD *sha256;
 	EVP_MAC *hmac;
 	EVP_CIPHER *aes_256_gcm;
+	EVP_PKEY *p256, *p384; /* the curves alone, without a key: to be copied and given one */
 };
 extern struct algorithms algorithms;
 

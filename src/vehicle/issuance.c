@@ -21,7 +21,15 @@ static enum result make_key(struct certificate_order *order, struct note *note)
 		result = private_key_to_pem(key, NULL, &order->private_key_pem);
 	private_key_release(key);
 	TRY(result);
-	return csr_check(buf_span(&order->csr_der), order->spki_sha256, note);
+	return csr_read_key(buf_span(&order->csr_der), order->spki_sha256, note);
+}
+
+/* The note of a judge of CSRs is fit for the caller. */
+static enum problem refuse_csr(struct flow_request *request)
+{
+	snprintf(request->detail, sizeof(request->detail), "%.*s", (int)sizeof(request->detail) - 1,
+		 request->note.text);
+	return PROBLEM_CSR_INVALID;
 }
 
 static enum problem read_csr(struct flow_request *request, struct span csr, struct certificate_order *order)
@@ -29,13 +37,25 @@ static enum problem read_csr(struct flow_request *request, struct span csr, stru
 	enum result result = csr_decode(csr, &order->csr_der, &request->note);
 
 	if (result == RESULT_OK)
-		result = csr_check(buf_span(&order->csr_der), order->spki_sha256, &request->note);
-	if (result == RESULT_INVALID || result == RESULT_EXHAUSTED) {
-		snprintf(request->detail, sizeof(request->detail), "%.*s", (int)sizeof(request->detail) - 1,
-			 request->note.text);
-		return PROBLEM_CSR_INVALID;
-	}
+		result = csr_read_key(buf_span(&order->csr_der), order->spki_sha256, &request->note);
+	if (result == RESULT_INVALID || result == RESULT_EXHAUSTED)
+		return refuse_csr(request);
 	return problem_of_result(result);
+}
+
+/*
+ * The authority judges whether the caller has the key; when it is not asked, because of something that is known of
+ * the key, this must be judged here: who has not the key may not learn what is known of it.
+ */
+static enum problem refuse_key(struct flow_request *request, const struct certificate_order *order,
+			       enum problem problem)
+{
+	uint8_t spki_sha256[SHA256_SIZE];
+	enum result result = csr_check(buf_span(&order->csr_der), spki_sha256, &request->note);
+
+	if (result == RESULT_INVALID)
+		return refuse_csr(request);
+	return result == RESULT_OK ? problem : problem_of_result(result);
 }
 
 static enum problem fill_order(struct flow_request *request, struct span csr,
@@ -47,7 +67,7 @@ static enum problem fill_order(struct flow_request *request, struct span csr,
 	if (problem != PROBLEM_NONE)
 		return problem;
 	if (device->has_key && memcmp(device->public_key_sha256, order->spki_sha256, SHA256_SIZE) != 0)
-		return PROBLEM_KEY_MISMATCH;
+		return refuse_key(request, order, PROBLEM_KEY_MISMATCH);
 	return PROBLEM_NONE;
 }
 
@@ -79,7 +99,7 @@ static enum problem check_key_reuse(struct flow_request *request, const struct c
 	if (result != RESULT_OK)
 		return problem_of_result(result);
 	if (!uuid_equal(&reference_id, &vehicle->reference_id) || strcmp(device_id, vehicle->device_id) != 0)
-		return PROBLEM_KEY_REUSED;
+		return refuse_key(request, order, PROBLEM_KEY_REUSED);
 	return PROBLEM_NONE;
 }
 
@@ -124,7 +144,7 @@ enum problem certificate_order_issue(struct flow_request *request, const struct 
 	enum result result = authority->ops->issue_device(authority, &vehicle->reference_id, buf_span(&order->csr_der),
 							  &issued, &request->note);
 	if (result == RESULT_INVALID)
-		return PROBLEM_CSR_INVALID;
+		return refuse_csr(request);
 	if (result == RESULT_OK)
 		result = format_credentials(request, order, &issued, &credentials);
 	if (result == RESULT_OK) {

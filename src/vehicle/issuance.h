@@ -1,6 +1,7 @@
 /*
- * Issuing one certificate, in two steps. An order is the key to be certified, judged once; it may then be issued
- * under one Reference ID after the other, until a change that holds the certificate is committed. Internal to the
+ * Issuing one certificate, in two steps. An order is the key to be certified; it may be issued under one Reference ID
+ * after the other, until a change that holds the certificate is committed. That the caller has the private key is
+ * judged by the authority when it issues, and here before a refusal tells something about the key. Internal to the
  * flows.
  */
 #ifndef VINVEIL_VEHICLE_ISSUANCE_H

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#define SECOND_MS     ((int64_t)1000)
 #define DAY_MS	      ((int64_t)24 * 3600 * 1000)
 #define BACKDATING_MS ((int64_t)5 * 60 * 1000) /* a vehicle's clock may be behind */
 #define PEM_SIZE_MAX  ((size_t)32 << 10)
@@ -50,7 +51,7 @@ static void return_issuance(struct authority *authority)
 static struct certificate_request new_request(const struct authority *authority, enum certificate_profile profile,
 					      struct span csr, int64_t validity_ms)
 {
-	int64_t now = clock_now_ms(authority->clock);
+	int64_t now = clock_now_ms(authority->clock) / SECOND_MS * SECOND_MS; /* as a certificate's dates are */
 	int64_t end = now + validity_ms;
 	return (struct certificate_request){
 		.profile = profile,
@@ -63,14 +64,11 @@ static struct certificate_request new_request(const struct authority *authority,
 static enum result issue(struct authority *authority, const struct certificate_request *request,
 			 struct issued_certificate *certificate, struct note *note)
 {
-	struct certificate_facts facts;
 	TRY(issuer_issue(authority->issuer, authority->entropy, request, &certificate->der, &certificate->serial,
 			 note));
-	TRY(certificate_read_der(buf_span(&certificate->der), &facts, note));
-	memcpy(certificate->spki_sha256, facts.spki_sha256, SHA256_SIZE);
-	certificate->not_before_ms = facts.not_before_ms;
-	certificate->not_after_ms = facts.not_after_ms;
-	return RESULT_OK;
+	certificate->not_before_ms = request->not_before_ms;
+	certificate->not_after_ms = request->not_after_ms;
+	return csr_read_key(request->csr, certificate->spki_sha256, note);
 }
 
 static enum result issue_device(struct cert_authority *port, const struct uuid *reference_id, struct span csr,

@@ -1,3 +1,4 @@
+#include "crypto/csr.h"
 #include "support.h"
 
 #include <openssl/core_names.h>
@@ -113,6 +114,9 @@ static void assert_good(EVP_PKEY *take_key, const EVP_MD *digest)
 	if (csr_check(buf_span(&der), hash, &note) != RESULT_OK)
 		fail_msg("refused: %s", note.text);
 	assert_memory_equal(hash, expected, SHA256_SIZE);
+	memset(hash, 0, sizeof(hash));
+	assert_ok(csr_read_key(buf_span(&der), hash, NULL));
+	assert_memory_equal(hash, expected, SHA256_SIZE);
 }
 
 static void assert_bad_der(struct span der, const char *said)
@@ -185,32 +189,178 @@ static void possession_must_be_proven(void **state)
 	EVP_PKEY *key = ec_key("P-256"), *other = ec_key("P-256");
 	X509_REQ *request = request_for(key);
 	BUF_CLEANUP struct buf der = {0};
+	uint8_t hash[SHA256_SIZE];
 
 	(void)state;
 	assert_true(X509_REQ_sign(request, other, EVP_sha256()) > 0);
 	encode(request, &der);
 	assert_bad_der(buf_span(&der), "does not verify");
+	assert_ok(csr_read_key(buf_span(&der), hash, NULL)); /* as it says */
 	X509_REQ_free(request);
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(other);
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------------ */
+/* ---- the plain form, and OpenSSL as the judge of what is taken for it -------------------------------------- */
 
-static void every_flipped_bit_is_refused(void **state)
+enum oddity {
+	ODD_NOT,
+	ODD_EXTENSIONS,
+	ODD_PASSWORD,
+	ODD_SUBJECT_ENCODING,
+	ODD_SUBJECT_TEXT,
+	ODD_SUBJECT_SET,
+	ODD_NO_SUBJECT,
+	ODD_END
+};
+
+static void make_odd(X509_REQ *request, enum oddity oddity)
+{
+	X509_NAME *subject = X509_REQ_get_subject_name(request);
+	STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
+	int good = 1;
+
+	sk_X509_EXTENSION_push(extensions, X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:tcu.example"));
+	if (oddity == ODD_EXTENSIONS)
+		good = X509_REQ_add_extensions(request, extensions);
+	else if (oddity == ODD_PASSWORD)
+		good = X509_REQ_add1_attr_by_NID(request, NID_pkcs9_challengePassword, MBSTRING_ASC,
+						 (const unsigned char *)"password", -1);
+	else if (oddity == ODD_SUBJECT_ENCODING)
+		good = X509_NAME_add_entry_by_NID(subject, NID_organizationName, V_ASN1_BMPSTRING,
+						  (const unsigned char *)"\0a\0b", 4, -1, 0);
+	else if (oddity == ODD_SUBJECT_TEXT)
+		good = X509_NAME_add_entry_by_NID(subject, NID_organizationName, V_ASN1_UTF8STRING,
+						  (const unsigned char *)"M\xc3\xbcller", -1, -1, 0);
+	else if (oddity == ODD_SUBJECT_SET)
+		good = X509_NAME_add_entry_by_NID(subject, NID_organizationName, MBSTRING_ASC,
+						  (const unsigned char *)"second of a set", -1, -1, -1);
+	else if (oddity == ODD_NO_SUBJECT)
+		X509_NAME_ENTRY_free(X509_NAME_delete_entry(subject, 0));
+	sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+	assert_int_equal(good, 1);
+}
+
+/* What is not plain is as good. */
+static void oddities_are_accepted(void **state)
+{
+	static const bool is_plain[ODD_END] = {[ODD_NOT] = true, [ODD_EXTENSIONS] = true, [ODD_NO_SUBJECT] = true};
+
+	(void)state;
+	for (enum oddity oddity = ODD_NOT; oddity < ODD_END; oddity++) {
+		EVP_PKEY *key = ec_key("P-256");
+		X509_REQ *request = request_for(key);
+		uint8_t hash[SHA256_SIZE], read[SHA256_SIZE], expected[SHA256_SIZE];
+		BUF_CLEANUP struct buf der = {0};
+		struct plain_csr plain;
+
+		make_odd(request, oddity);
+		assert_true(X509_REQ_sign(request, key, EVP_sha256()) > 0);
+		encode(request, &der);
+		assert_int_equal(csr_read_plain(buf_span(&der), &plain), is_plain[oddity]);
+		assert_ok(spki_sha256(X509_REQ_get_X509_PUBKEY(request), expected));
+		assert_ok(csr_check(buf_span(&der), hash, NULL));
+		assert_ok(csr_read_key(buf_span(&der), read, NULL));
+		assert_memory_equal(hash, expected, SHA256_SIZE);
+		assert_memory_equal(read, expected, SHA256_SIZE);
+		X509_REQ_free(request);
+		EVP_PKEY_free(key);
+	}
+}
+
+static void assert_same_to_openssl(struct span der, const struct plain_csr *plain)
+{
+	const unsigned char *at = der.data;
+	X509_REQ *request = d2i_X509_REQ(NULL, &at, (long)der.size);
+	const ASN1_BIT_STRING *signature;
+	unsigned char *signed_part = NULL;
+	int size;
+	uint8_t theirs[SHA256_SIZE], ours[SHA256_SIZE];
+
+	assert_non_null(request);
+	assert_ptr_equal(at, der.data + der.size);
+	assert_ok(spki_sha256(X509_REQ_get_X509_PUBKEY(request), theirs));
+	assert_ok(sha256(plain->spki, ours));
+	assert_memory_equal(ours, theirs, SHA256_SIZE);
+	X509_REQ_get0_signature(request, &signature, NULL);
+	assert_true(span_equal(plain->signature, span_of(signature->data, (size_t)signature->length)));
+	size = i2d_re_X509_REQ_tbs(request, &signed_part);
+	assert_true(size > 0 && span_equal(plain->signed_part, span_of(signed_part, (size_t)size)));
+	OPENSSL_free(signed_part);
+	X509_REQ_free(request);
+}
+
+/* Whatever is changed: what is still read as plain OpenSSL reads too, and the same, and is refused when judged. */
+static void assert_changes_are_judged_alike(struct buf *der)
+{
+	uint8_t hash[SHA256_SIZE];
+	struct plain_csr plain;
+	size_t read = 0;
+
+	for (size_t bit = 0; bit < 8 * der->size; bit++) {
+		der->data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+		if (csr_read_plain(buf_span(der), &plain)) {
+			assert_same_to_openssl(buf_span(der), &plain);
+			read++;
+		}
+		assert_result(csr_check(buf_span(der), hash, NULL), RESULT_INVALID);
+		der->data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	}
+	assert_true(read > 0);
+	assert_ok(csr_check(buf_span(der), hash, NULL));
+}
+
+static void changed_csrs_are_judged_alike(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		BUF_CLEANUP struct buf der = {0};
+		EVP_PKEY *key = i == 0	 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+				: i == 1 ? ec_key("P-384")
+					 : ec_key("P-256");
+		X509_REQ *request = request_for(key);
+
+		if (i == 3)
+			make_odd(request, ODD_EXTENSIONS);
+		assert_true(X509_REQ_sign(request, key, i == 0 ? NULL : EVP_sha384()) > 0);
+		encode(request, &der);
+		assert_changes_are_judged_alike(&der);
+		X509_REQ_free(request);
+		EVP_PKEY_free(key);
+	}
+}
+
+/* X.690 section 8.19.2: of one object there must not be several spellings. */
+static void idle_bytes_in_objects_are_refused(void **state)
 {
 	BUF_CLEANUP struct buf der = {0};
-	uint8_t hash[SHA256_SIZE];
+	struct plain_csr plain;
+	uint8_t *object;
 
 	(void)state;
 	make_csr(ec_key("P-256"), EVP_sha256(), &der);
-	for (size_t bit = 0; bit < 8 * der.size; bit++) {
-		der.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-		assert_result(csr_check(buf_span(&der), hash, NULL), RESULT_INVALID);
-		der.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-	}
-	assert_ok(csr_check(buf_span(&der), hash, NULL));
+	object = memmem(der.data, der.size, "\x06\x03\x55\x04\x03", 5); /* commonName */
+	assert_non_null(object);
+	object[2] = 0x80;
+	assert_false(csr_read_plain(buf_span(&der), &plain));
+	assert_bad_der(buf_span(&der), "not a PKCS #10");
 }
+
+/* A point beside the curve is read, and refused when it is judged. */
+static void points_beside_the_curve_are_refused(void **state)
+{
+	BUF_CLEANUP struct buf der = {0};
+	struct plain_csr plain;
+
+	(void)state;
+	make_csr(ec_key("P-256"), EVP_sha256(), &der);
+	assert_true(csr_read_plain(buf_span(&der), &plain));
+	memset(der.data + (plain.key.data - der.data) + 1, 1, plain.key.size - 1);
+	assert_true(csr_read_plain(buf_span(&der), &plain));
+	assert_bad_der(buf_span(&der), "cannot be read");
+}
+
+/* ---- encoding ------------------------------------------------------------------------------------------ */
 
 static void every_truncation_is_refused(void **state)
 {
@@ -392,7 +542,10 @@ int main(void)
 		cmocka_unit_test(other_encodings_of_good_keys_are_refused),
 		cmocka_unit_test(weak_signatures_are_refused),
 		cmocka_unit_test(possession_must_be_proven),
-		cmocka_unit_test(every_flipped_bit_is_refused),
+		cmocka_unit_test(oddities_are_accepted),
+		cmocka_unit_test(changed_csrs_are_judged_alike),
+		cmocka_unit_test(idle_bytes_in_objects_are_refused),
+		cmocka_unit_test(points_beside_the_curve_are_refused),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(bytes_behind_are_refused),
 		cmocka_unit_test(ber_is_refused),

@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include "base/text.h"
 #include "vehicle/conversion.h"
 
 /* Provisioning one request at a time; test_provisioning_race.c has many at once. */
@@ -147,6 +148,54 @@ static void test_bad_csr(void **state)
 		assert_problem(provisioning_run(&session.request, &input, &refused), PROBLEM_CSR_INVALID);
 		assert_true(session.request.detail[0] != '\0');
 	}
+}
+
+static struct test_csr unproven(const struct test_csr *csr)
+{
+	struct test_csr broken = *csr;
+	BUF_CLEANUP struct buf der = {0};
+	BUF_CLEANUP struct buf text = {0};
+
+	assert_ok(csr_decode(span_of_text(csr->pem), &der, NULL));
+	der.data[der.size - 1] ^= 1; /* of the signature */
+	assert_ok(base64_append(&text, buf_span(&der)));
+	snprintf(broken.pem, sizeof(broken.pem), "%s", (const char *)text.data);
+	return broken;
+}
+
+static void assert_unproven(struct fixture *fixture, const char *vin, const char *device_id, const struct test_csr *csr)
+{
+	struct test_csr broken = unproven(csr);
+	SESSION_CLEANUP struct session session;
+	struct provisioned refused;
+	struct provisioning input = {
+		.vin = span_of_text(vin), .device_id = span_of_text(device_id), .csr = span_of_text(broken.pem)};
+
+	session_open(&session, fixture, &fixture->admin);
+	assert_problem(provisioning_run(&session.request, &input, &refused), PROBLEM_CSR_INVALID);
+	assert_string_equal(session.request.detail, "the CSR's own signature does not verify");
+	assert_false(session.event.has_reference_id);
+}
+
+/* Who has only the public key gets nothing with it, and does not learn what is known of it. */
+static void test_possession_must_be_proven(void **state)
+{
+	struct fixture *fixture = *state;
+	struct test_csr csr = make_csr(), other = make_csr();
+	PROVISIONED_CLEANUP struct provisioned provisioned = {0};
+	struct provisioned refused;
+
+	assert_unproven(fixture, VIN_A, "tcu-1", &csr);
+	add_device(fixture, "pinned", csr.spki_sha256);
+	assert_unproven(fixture, VIN_A, "pinned", &csr);
+	assert_unproven(fixture, VIN_A, "pinned", &other);
+	assert_int_equal(fixture->authority.issued, 0);
+	/* Nothing of it stayed. */
+	assert_problem(provision(fixture, VIN_A, "tcu-1", &csr, &provisioned), PROBLEM_NONE);
+	assert_true(provisioned.is_created);
+	assert_unproven(fixture, VIN_B, "tcu-2", &csr);
+	assert_problem(provision(fixture, VIN_B, "tcu-2", &csr, &refused), PROBLEM_KEY_REUSED);
+	assert_int_equal(fixture->authority.issued, 1);
 }
 
 static void test_known_vehicle_is_only_validated(void **state)
@@ -407,6 +456,7 @@ int main(void)
 		TEST(test_check_digit_policies),
 		TEST(test_manifest),
 		TEST(test_bad_csr),
+		TEST(test_possession_must_be_proven),
 		TEST(test_known_vehicle_is_only_validated),
 		TEST(test_expired_certificate_is_replaced),
 		TEST(test_attaches_to_a_vehicle_without_device),
