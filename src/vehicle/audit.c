@@ -5,7 +5,8 @@
 
 #include <pthread.h>
 
-#define OUTBOX_BATCH 256
+#define OUTBOX_BATCH	256
+#define LEAF_SIZE_USUAL 512 /* reserved at once, so that a leaf of a single vehicle does not grow piece by piece */
 
 const char *audit_outcome_name(enum audit_outcome outcome)
 {
@@ -115,7 +116,9 @@ enum result audit_format(const struct platform *platform, const struct audit_eve
 {
 	BUF_CLEANUP struct buf buf = {.size_max = AUDIT_LEAF_SIZE_MAX};
 	struct uuid leaf_id;
+	uint8_t *room;
 
+	TRY(buf_reserve(&buf, LEAF_SIZE_USUAL, &room));
 	TRY(uuid_generate_v4(platform->entropy, &leaf_id));
 	TRY(write_leaf(platform, event, &leaf_id, &buf));
 	char *text = arena_copy_text(arena, buf_span(&buf));

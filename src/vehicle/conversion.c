@@ -29,6 +29,12 @@ static void gather(struct group *group, struct conversion *conversions, size_t c
 	}
 }
 
+static void wipe(struct group *group)
+{
+	secret_wipe(group->vins, group->count * sizeof(group->vins[0]));
+	secret_wipe(group->indexes, group->count * sizeof(group->indexes[0]));
+}
+
 static void settle(struct group *group, enum result result)
 {
 	for (size_t i = 0; i < group->count; i++) {
@@ -61,8 +67,10 @@ static enum result look_up(const struct platform *platform, struct group *group,
  */
 static void run_one_by_one(const struct platform *platform, const struct group *group, struct note *note)
 {
-	struct group one = {.count = 1};
+	struct group one;
 	enum result result = RESULT_OK;
+
+	one.count = 1;
 
 	for (size_t i = 0; i < group->count; i++) {
 		one.members[0] = group->members[i];
@@ -71,12 +79,12 @@ static void run_one_by_one(const struct platform *platform, const struct group *
 			result = look_up(platform, &one, note);
 		settle(&one, result);
 	}
-	secret_wipe(&one, sizeof(one));
+	wipe(&one);
 }
 
 static void run_group(const struct platform *platform, struct conversion *conversions, size_t count, struct note *note)
 {
-	struct group group = {.count = 0};
+	struct group group; /* large: only what is used is written and wiped */
 
 	gather(&group, conversions, count);
 	enum result result = look_up(platform, &group, note);
@@ -84,7 +92,7 @@ static void run_group(const struct platform *platform, struct conversion *conver
 		run_one_by_one(platform, &group, note);
 	else
 		settle(&group, result);
-	secret_wipe(&group, sizeof(group));
+	wipe(&group);
 }
 
 void conversion_run(const struct platform *platform, struct conversion *conversions, size_t count, struct note *note)

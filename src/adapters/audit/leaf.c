@@ -94,6 +94,21 @@ static bool take_escape(struct scanner *scanner)
 	return take(scanner, '\\') && take(scanner, 'u') && take_hex4(scanner, &low) && low >= 0xdc00 && low <= 0xdfff;
 }
 
+#define EACH_BYTE(byte) (0x0101010101010101U * (byte))
+
+/* None of the eight is a quote, a backslash or a control character; none but ASCII either. */
+static bool are_eight_plain(const uint8_t *bytes)
+{
+	uint64_t word, quote, backslash;
+
+	memcpy(&word, bytes, sizeof(word));
+	quote = word ^ EACH_BYTE('"');
+	backslash = word ^ EACH_BYTE('\\');
+	/* Taking n from a byte below n sets its highest bit; whatever is borrowed from a byte above has been found. */
+	return ((word | (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1))) &
+		EACH_BYTE(0x80)) == 0;
+}
+
 static bool take_string(struct scanner *scanner, struct span *ret_text)
 {
 	const uint8_t *start;
@@ -102,6 +117,10 @@ static bool take_string(struct scanner *scanner, struct span *ret_text)
 		return false;
 	start = scanner->at;
 	while (scanner->at < scanner->end) {
+		if (scanner->end - scanner->at >= 8 && are_eight_plain(scanner->at)) {
+			scanner->at += 8;
+			continue;
+		}
 		uint8_t byte = *scanner->at++;
 
 		if (byte == '"') {
@@ -194,20 +213,20 @@ static bool keep_member(struct leaf_facts *facts, struct span key, struct span v
 {
 	static const struct {
 		const char *name;
-		size_t offset;
+		size_t size, offset;
 	} members[] = {
-		{"leafId", offsetof(struct leaf_facts, leaf_id)},
-		{"at", offsetof(struct leaf_facts, at)},
-		{"actor", offsetof(struct leaf_facts, actor)},
-		{"tenantId", offsetof(struct leaf_facts, tenant)},
-		{"action", offsetof(struct leaf_facts, action)},
-		{"outcome", offsetof(struct leaf_facts, outcome)},
-		{"referenceId", offsetof(struct leaf_facts, reference_id)},
-		{"referenceIds", offsetof(struct leaf_facts, reference_ids)},
+		{"leafId", 6, offsetof(struct leaf_facts, leaf_id)},
+		{"at", 2, offsetof(struct leaf_facts, at)},
+		{"actor", 5, offsetof(struct leaf_facts, actor)},
+		{"tenantId", 8, offsetof(struct leaf_facts, tenant)},
+		{"action", 6, offsetof(struct leaf_facts, action)},
+		{"outcome", 7, offsetof(struct leaf_facts, outcome)},
+		{"referenceId", 11, offsetof(struct leaf_facts, reference_id)},
+		{"referenceIds", 12, offsetof(struct leaf_facts, reference_ids)},
 	};
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-		if (span_is_text(key, members[i].name)) {
+		if (key.size == members[i].size && memcmp(key.data, members[i].name, key.size) == 0) {
 			struct span *place = (struct span *)(void *)((char *)facts + members[i].offset);
 
 			if (place->data != NULL)
