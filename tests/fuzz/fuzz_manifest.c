@@ -53,7 +53,7 @@ static uint64_t size_of_log(struct audit_log *log)
 static void load(struct span bytes, size_t step, struct manifest_report *ret_report)
 {
 	static const struct registry_ops registry_ops = {.commit = commit, .forget_outbox = forget_outbox};
-	static const struct audit_log_ops audit_ops = {.append = append, .size = size_of_log};
+	static const struct audit_log_ops audit_ops = {.append = append, .durable_size = size_of_log};
 	struct registry registry = {&registry_ops};
 	struct audit_log audit = {&audit_ops};
 	struct platform platform = {
