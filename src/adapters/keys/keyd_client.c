@@ -25,6 +25,8 @@ struct keyd_client {
 	int idle[IDLE_MAX];
 	size_t idle_count;
 	int64_t away_until_ms; /* monotonic */
+	uint64_t opened;       /* connections so far */
+	struct buf chain;      /* the daemon's, which it keeps until it ends; empty: not asked yet */
 };
 
 /* ---- connections ---------------------------------------------------------------------------------- */
@@ -102,6 +104,15 @@ static enum result say_hello(int descriptor, struct note *note)
 	return RESULT_UNAVAILABLE;
 }
 
+/* The daemon behind a new connection may be another than before. */
+static void forget_chain(struct keyd_client *client)
+{
+	pthread_mutex_lock(&client->mutex);
+	client->opened++;
+	buf_release(&client->chain);
+	pthread_mutex_unlock(&client->mutex);
+}
+
 static enum result open_connection(struct keyd_client *client, int *ret_descriptor, struct note *note)
 {
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -121,6 +132,7 @@ static enum result open_connection(struct keyd_client *client, int *ret_descript
 		close(descriptor);
 		return result;
 	}
+	forget_chain(client);
 	*ret_descriptor = descriptor;
 	return RESULT_OK;
 }
@@ -358,10 +370,38 @@ static enum result sign_crl(struct cert_authority *authority, const struct revok
 	return buf_append(ret_der, exchange.body);
 }
 
+/* *ret_opened: to remember_chain(). RESULT_ABSENT: it must be asked for. */
+static enum result recall_chain(struct keyd_client *client, struct buf *ret_pem, uint64_t *ret_opened)
+{
+	pthread_mutex_lock(&client->mutex);
+	enum result result = RESULT_ABSENT;
+	if (client->chain.size > 0)
+		result = buf_append(ret_pem, buf_span(&client->chain));
+	*ret_opened = client->opened;
+	pthread_mutex_unlock(&client->mutex);
+	return result;
+}
+
+/* Unless a connection was opened since: then the answer may be the former daemon's. */
+static void remember_chain(struct keyd_client *client, struct span chain, uint64_t opened)
+{
+	pthread_mutex_lock(&client->mutex);
+	if (client->opened == opened && client->chain.size == 0 && buf_append(&client->chain, chain) != RESULT_OK)
+		buf_release(&client->chain);
+	pthread_mutex_unlock(&client->mutex);
+}
+
+/* Every certificate goes out with the chain, so it is kept. */
 static enum result get_chain(struct cert_authority *authority, struct buf *ret_pem, struct note *note)
 {
+	struct keyd_client *client = of_authority(authority);
 	EXCHANGE_CLEANUP struct exchange exchange = {.call = KEYD_GET_CHAIN};
-	TRY(call(of_authority(authority), &exchange, keyd_put_plain_call(&exchange.request, exchange.call), note));
+	uint64_t opened = 0;
+	enum result result = recall_chain(client, ret_pem, &opened);
+	if (result != RESULT_ABSENT)
+		return result;
+	TRY(call(client, &exchange, keyd_put_plain_call(&exchange.request, exchange.call), note));
+	remember_chain(client, exchange.body, opened);
 	return buf_append(ret_pem, exchange.body);
 }
 
@@ -403,6 +443,7 @@ void keyd_client_close(struct keyd_client *client)
 	if (!client)
 		return;
 	close_idle(client);
+	buf_release(&client->chain);
 	pthread_mutex_destroy(&client->mutex);
 	free(client);
 }

@@ -3,6 +3,7 @@
 
 #include "adapters/keys/keyd_client.h"
 #include "adapters/keys/keyd_config.h"
+#include "adapters/keys/vault_files.h"
 #include "keys_support.h"
 
 #include <errno.h>
@@ -205,6 +206,37 @@ static void test_kill_and_go_on(void **state)
 	}
 }
 
+static void assert_chain_ends_with(const char *end)
+{
+	struct cert_authority *authority = keyd_client_authority(client);
+	BUF_CLEANUP struct buf chain = {0};
+	size_t size = strlen(end);
+	assert_int_equal(authority->ops->get_chain(authority, &chain, NULL), RESULT_OK);
+	assert_true(chain.size > size);
+	assert_memory_equal(chain.data + chain.size - size, end, size);
+}
+
+/* The client keeps the chain, but not beyond the daemon that it is of. */
+static void test_chain_of_another_daemon(void **state)
+{
+	(void)state;
+	char path[PATH_SIZE];
+	struct vin_index_set set;
+	BUF_CLEANUP struct buf root = {0};
+	assert_int_equal(path_join(vault.directory, VAULT_DEVICE_ROOT, path), RESULT_OK);
+	assert_int_equal(file_read(path, &root, NULL), RESULT_OK);
+	for (int i = 0; i < 3; i++)
+		assert_chain_ends_with("-----END CERTIFICATE-----\n");
+	stop_daemon(SIGTERM);
+	assert_chain_ends_with("-----END CERTIFICATE-----\n"); /* kept */
+	assert_int_equal(buf_append_text(&root, "# another\n"), RESULT_OK);
+	assert_int_equal(file_replace(path, buf_span(&root), 0600, NULL), RESULT_OK);
+	start_daemon();
+	assert_int_equal(index_one(1, &set), RESULT_OK);
+	for (int i = 0; i < 3; i++)
+		assert_chain_ends_with("# another\n");
+}
+
 static void test_reveal_budget_outlives_kills(void **state)
 {
 	(void)state;
@@ -400,6 +432,7 @@ int main(int argument_count, char **arguments)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_every_call, begin, end),
 		cmocka_unit_test_setup_teardown(test_kill_and_go_on, begin, end),
+		cmocka_unit_test_setup_teardown(test_chain_of_another_daemon, begin, end),
 		cmocka_unit_test_setup_teardown(test_reveal_budget_outlives_kills, begin, end),
 		cmocka_unit_test_setup_teardown(test_fails_fast_then_recovers, begin, end),
 		cmocka_unit_test_setup_teardown(test_many_threads, begin, end),
