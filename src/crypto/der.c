@@ -107,16 +107,31 @@ static bool is_blank(uint8_t byte)
 	return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
 }
 
+static enum result pack(struct span text, struct buf *packed)
+{
+	size_t size_max = text.size < packed->size_max ? text.size : packed->size_max;
+	uint8_t *room;
+
+	TRY(buf_reserve(packed, size_max, &room));
+	for (size_t i = 0; i < text.size; i++) {
+		if (is_blank(text.data[i]))
+			continue;
+		if (packed->size == size_max)
+			return RESULT_INVALID;
+		room[packed->size++] = text.data[i];
+	}
+	return RESULT_OK;
+}
+
 enum result base64_decode_lines(struct span text, size_t size_max, struct buf *ret_bytes)
 {
 	BUF_CLEANUP struct buf packed = {.size_max = size_max / 3 * 4 + 8};
 	uint8_t *room;
 	size_t size = 0;
 
-	for (size_t i = 0; i < text.size; i++) {
-		if (!is_blank(text.data[i]) && buf_append_byte(&packed, text.data[i]) != RESULT_OK)
-			return RESULT_INVALID;
-	}
+	TRY(pack(text, &packed));
+	if (packed.size / 4 * 3 < size_max)
+		size_max = packed.size / 4 * 3;
 	TRY(buf_reserve(ret_bytes, size_max, &room));
 	TRY(base64_parse(buf_span(&packed), room, size_max, &size));
 	ret_bytes->size += size;
