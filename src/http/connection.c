@@ -261,6 +261,10 @@ static void flush(struct connection *connection)
 		return;
 	case TLS_WANT_READ:
 	case TLS_WANT_WRITE:
+		if (!server_admit_unread(connection->loop->server, connection->exchange)) {
+			connection_close(connection);
+			return;
+		}
 		loop_set_phase(connection, PHASE_WRITE);
 		loop_watch(connection, progress == TLS_WANT_READ ? EPOLLIN : EPOLLOUT);
 		return;

@@ -132,6 +132,11 @@ struct http_server_config {
 	size_t connections_max;		    /* over all loops; beyond it a new connection is closed at once */
 	size_t connections_per_address_max; /* 0: unlimited */
 	/*
+	 * Bytes of answers (and of their requests' arenas) that wait for clients to read them, over all connections.
+	 * Beyond it the connection of a client that does not keep up is closed. 0: unlimited.
+	 */
+	size_t unread_max;
+	/*
 	 * Deadlines for the whole of a phase, however busy the connection looks meanwhile. head_ms counts from the
 	 * first byte of a head (of a new connection: from its beginning); body_ms is for a whole collected body, and
 	 * for every 16 KiB of a streamed one, not counting the time in which the application has the chunk.

@@ -67,7 +67,8 @@ struct exchange {
 	bool is_announced; /* the application has seen it: on_release is owed */
 	bool is_out;	   /* in the application's hands */
 	bool is_body_ended;
-	bool is_broken; /* STREAM: the body will never be whole */
+	bool is_broken;	    /* STREAM: the body will never be whole */
+	size_t unread_size; /* what the server counts of it as waiting for its client */
 	struct exchange *next_free;
 	uint8_t head[HTTP_HEAD_SIZE_MAX];
 };
@@ -210,7 +211,7 @@ struct http_server {
 	struct http_server_config config;
 	struct http_loop **loops;
 	uint16_t ports[HTTP_LISTENERS_MAX];
-	atomic_size_t connections_open;
+	atomic_size_t connections_open, unread_size;
 	atomic_bool is_draining;
 	int64_t drain_ms; /* written before is_draining */
 	pthread_mutex_t address_lock;
@@ -220,5 +221,8 @@ struct http_server {
 /* Any thread. False when a limit is reached; otherwise to be given back by server_forget(). */
 bool server_admit(struct http_server *server, const uint8_t address_key[static 16]);
 void server_forget(struct http_server *server, const uint8_t address_key[static 16]);
+/* The exchange's answer waits for its client. False when too much does; to be given back in either case. */
+bool server_admit_unread(struct http_server *server, struct exchange *exchange);
+void server_forget_unread(struct http_server *server, struct exchange *exchange);
 
 #endif

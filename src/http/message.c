@@ -74,6 +74,7 @@ void exchange_release(struct exchange *exchange)
 	const struct http_server_config *config = &loop->server->config;
 	if (exchange->is_announced && config->application->on_release != NULL)
 		config->application->on_release(config->application_context, &exchange->public);
+	server_forget_unread(loop->server, exchange);
 	secret_wipe(exchange->head, exchange->reader.head_size);
 	clear_or_release(&exchange->public.response.headers);
 	clear_or_release(&exchange->public.response.body);

@@ -15,6 +15,7 @@ void http_server_config_defaults(struct http_server_config *config)
 		.loop_count = 1,
 		.connections_max = 10000,
 		.connections_per_address_max = 0,
+		.unread_max = (size_t)512 << 20,
 		.handshake_ms = 10000,
 		.head_ms = 10000,
 		.body_ms = 30000,
@@ -93,6 +94,22 @@ void server_forget(struct http_server *server, const uint8_t address_key[static 
 	pthread_mutex_lock(&server->address_lock);
 	address_forget(server, address_key);
 	pthread_mutex_unlock(&server->address_lock);
+}
+
+bool server_admit_unread(struct http_server *server, struct exchange *exchange)
+{
+	size_t unread_max = server->config.unread_max;
+	if (exchange->unread_size > 0)
+		return true;
+	exchange->unread_size = exchange->public.response.body.capacity + exchange->public.arena.size_total + 1;
+	size_t before = atomic_fetch_add(&server->unread_size, exchange->unread_size);
+	return unread_max == 0 || before + exchange->unread_size <= unread_max;
+}
+
+void server_forget_unread(struct http_server *server, struct exchange *exchange)
+{
+	atomic_fetch_sub(&server->unread_size, exchange->unread_size);
+	exchange->unread_size = 0;
 }
 
 /* ---- binding --------------------------------------------------------------------------------------- */

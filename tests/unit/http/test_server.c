@@ -315,6 +315,46 @@ static void test_large_answer_to_a_slow_reader(void **state)
 	client_close(&client);
 }
 
+/* Clients that do not read what they asked for must not fill the memory. */
+static void test_unread_answers_are_bounded(void **state)
+{
+	struct client clients[3];
+	struct answer answer;
+	size_t cut = 0;
+	(void)state;
+	app.config.unread_max = (size_t)9 << 20;
+	app_start(&app, NULL);
+	for (size_t i = 0; i < 3; i++) {
+		clients[i] = client_connect("127.0.0.1", app_port(&app));
+		int room = 65536;
+		setsockopt(clients[i].descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+		client_send_text(&clients[i], "GET /large HTTP/1.1\r\n" H "\r\n");
+		usleep(50000);
+	}
+	app_wait_connections(&app, 2);
+	app_wait(&app, &app.releases, 1);
+	for (size_t i = 0; i < 2; i++) {
+		client_receive(&clients[i], false, &answer);
+		assert_int_equal(answer.body.size, (size_t)4 << 20);
+		answer_release(&answer);
+		client_expect(&clients[i], POST_5, 200, "hello");
+	}
+	uint8_t bytes[65536];
+	ssize_t size;
+	while ((size = recv(clients[2].descriptor, bytes, sizeof(bytes), 0)) > 0)
+		cut += (size_t)size;
+	assert_true(cut < (size_t)4 << 20);
+	/* What has been read counts no more. */
+	client_close(&clients[2]);
+	clients[2] = client_connect("127.0.0.1", app_port(&app));
+	client_send_text(&clients[2], "GET /large HTTP/1.1\r\n" H "\r\n");
+	client_receive(&clients[2], false, &answer);
+	assert_int_equal(answer.body.size, (size_t)4 << 20);
+	answer_release(&answer);
+	for (size_t i = 0; i < 3; i++)
+		client_close(&clients[i]);
+}
+
 static double cpu_seconds(void)
 {
 	struct timespec used;
@@ -599,6 +639,7 @@ int main(void)
 		server_test(test_refusal_reaches_a_busy_client),
 		server_test(test_refused_body_is_handed_out),
 		server_test(test_large_answer_to_a_slow_reader),
+		server_test(test_unread_answers_are_bounded),
 		server_test(test_input_behind_a_held_request_waits),
 		server_test(test_client_vanishes_while_held),
 		server_test(test_client_vanishes_in_the_middle),
