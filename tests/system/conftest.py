@@ -26,6 +26,11 @@ def make_vin(number=None):
     return text[:8] + ("X" if rest == 10 else str(rest)) + text[9:]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "plain: only without sanitizers (searches memory, or preloads a library)")
+    config.addinivalue_line("markers", "both: with sanitizers and without")
+
+
 @pytest.fixture
 def new_vin():
     return make_vin

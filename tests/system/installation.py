@@ -14,6 +14,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("VINVEIL_BUILD", ROOT / "build" / "release"))
 PROGRAMS = BUILD / "bin"
+SANITIZED = b"__asan_init" in (PROGRAMS / "vinveild").read_bytes() if (PROGRAMS / "vinveild").exists() else False
 VINS = [line.split("\t") for line in (ROOT / "tests/vectors/vins.tsv").read_text().splitlines()
         if line and not line.startswith("#") and not line.startswith("vin\t")]
 

@@ -144,6 +144,7 @@ def test_reveals_are_counted_over_a_restart_of_keyd(own_platform):
 # ---- disks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("kind,number", [("sync_errno", errno.EIO), ("write_errno", errno.ENOSPC), ("write_errno", errno.EIO)])
 @pytest.mark.parametrize("where", ["/audit/entries", "/registry/"])
 def test_failing_disk(own_platform, switch, where, kind, number):
@@ -242,6 +243,7 @@ def test_full_disk_at_start(small_disk, own_platform):
 # ---- clocks -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 def test_clock_jumps(own_platform, switch):
     platform = own_platform("--reveals-per-hour", "1", environment=switch.environment)
     vin, reference = provisioned(platform, 7_000_401, "F-1")
@@ -255,6 +257,7 @@ def test_clock_jumps(own_platform, switch):
     assert_whole(platform)
 
 
+@pytest.mark.plain
 def test_a_clock_that_goes_back_refills_no_budget(own_platform, switch):
     platform = own_platform("--reveals-per-hour", "1", environment=switch.environment)
     vin, reference = provisioned(platform, 7_000_411, "F-1")
@@ -279,6 +282,7 @@ def test_a_clock_that_goes_back_refills_no_budget(own_platform, switch):
 # ---- memory -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 def test_memory_runs_out_at_any_point(own_platform, switch):
     platform = own_platform("--rate-limit", "100000", environment=switch.environment)
     vin, reference = provisioned(platform, 7_000_501, "F-0")

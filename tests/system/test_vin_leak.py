@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from installation import SANITIZED
 from leak import needles, search_bytes, search_files, search_memory
 
 VINS = ["1M8GDM9AXKP042788", "5YJSA1H12FFP71790", "WP0ZZZ99ZTS392124", "JHMCM56557C404453", "1FTFW1ET5EKE51227"]
@@ -117,6 +118,7 @@ def wait_until_quiet(platform):
     time.sleep(0.5)
 
 
+@pytest.mark.plain
 def test_control_the_search_finds_a_vin_while_a_request_runs(own_platform):
     platform = own_platform()
     half = send_half(platform, "crm", VINS[0])
@@ -138,6 +140,7 @@ def test_control_the_forms(tmp_path):
         assert search_files([path], forms)[0], f"form {number} is not found"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("crash", [False, True], ids=["clean", "crash"])
 def test_nothing_is_left(own_platform, tmp_path, crash):
     platform = own_platform("--rate-limit", "10000")
@@ -169,7 +172,8 @@ def test_nothing_is_left(own_platform, tmp_path, crash):
     forms = needles(VINS + [NEVER_PROVISIONED])
     hits = [hit for body in call.kept for hit in search_bytes(body, forms, "an answer")]
     pids = {**platform.read_info()["processes"], "vinveil dev": platform.process.pid}
-    if os.geteuid() == 0:
+    # AddressSanitizer keeps freed memory and shadows terabytes: memory is searched in the plain build.
+    if os.geteuid() == 0 and not SANITIZED:
         for name, pid in pids.items():
             found, size = search_memory(pid, forms)
             assert size > 1_000_000, f"the memory of {name} was not read"
