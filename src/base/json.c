@@ -224,31 +224,46 @@ static void put_escaping(struct json_writer *writer, struct span text)
 
 static bool is_plain(struct span text)
 {
-	for (size_t i = 0; i < text.size; i++) {
+	size_t i = 0;
+	while (text.size - i >= 8 && text_eight_are_plain(text.data + i))
+		i += 8;
+	for (; i < text.size; i++) {
 		if (escapes[text.data[i]] || text.data[i] & 0x80)
 			return false;
 	}
 	return true;
 }
 
-/* Nearly every key and text is plain ASCII without escapes: one reservation, one copy. */
-static void put_quoted(struct json_writer *writer, struct span text)
+/*
+ * An item with its comma and, behind a key, the colon. Nearly every key and text is plain ASCII without escapes: one
+ * reservation, one copy.
+ */
+static void put_quoted_item(struct json_writer *writer, struct span text, bool is_key)
 {
+	uint8_t *at = NULL;
 	if (writer->result != RESULT_OK)
 		return;
-	if (!is_plain(text) || text.size > SIZE_MAX - 2) {
+	if (text.size > SIZE_MAX - 4 || !is_plain(text)) {
+		begin_item(writer);
 		put_escaping(writer, text);
+		if (is_key)
+			put_byte(writer, ':');
 		return;
 	}
-	uint8_t *room = NULL;
-	writer->result = buf_reserve(writer->buf, text.size + 2, &room);
+	writer->result = buf_reserve(writer->buf, text.size + 2 + writer->comma + is_key, &at);
 	if (writer->result != RESULT_OK)
 		return;
-	room[0] = '"';
+	if (writer->comma)
+		*at++ = ',';
+	*at++ = '"';
 	if (text.size > 0)
-		memcpy(room + 1, text.data, text.size);
-	room[text.size + 1] = '"';
-	writer->buf->size += text.size + 2;
+		memcpy(at, text.data, text.size);
+	at += text.size;
+	*at++ = '"';
+	if (is_key)
+		*at++ = ':';
+	writer->buf->size = (size_t)(at - writer->buf->data);
+	writer->comma = true;
 }
 
 static void begin_container(struct json_writer *writer, char bracket)
@@ -286,16 +301,13 @@ void json_array_end(struct json_writer *writer)
 
 void json_key(struct json_writer *writer, const char *key)
 {
-	begin_item(writer);
-	put_quoted(writer, span_of_text(key));
-	put_byte(writer, ':');
+	put_quoted_item(writer, span_of_text(key), true);
 	writer->comma = false;
 }
 
 void json_text(struct json_writer *writer, struct span text)
 {
-	begin_item(writer);
-	put_quoted(writer, text);
+	put_quoted_item(writer, text, false);
 }
 
 void json_number(struct json_writer *writer, int64_t number)

@@ -9,6 +9,8 @@
 #include "base/result.h"
 #include "base/span.h"
 
+#include <string.h>
+
 /* Writes 2 * bytes.size lower-case digits and a NUL. */
 void hex_format(struct span bytes, char *ret_text);
 /* Exactly 2 * size digits; upper case only when accept_upper. RESULT_INVALID otherwise. */
@@ -29,6 +31,20 @@ MUST_USE enum result rfc3339_parse(struct span text, int64_t *ret_at_ms);
 
 /* Well-formed UTF-8 (RFC 3629) without NUL. */
 bool utf8_is_valid(struct span text);
+
+/* Eight bytes of ASCII that stand in JSON as they are: no control character, quote, backslash or DEL. */
+static inline bool text_eight_are_plain(const uint8_t *bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
+	memcpy(&word, bytes, sizeof(word));
+	uint64_t quote = word ^ ones * '"';
+	uint64_t backslash = word ^ ones * '\\';
+	/* Taking n from a byte below n sets its highest bit; so does adding 1 to 0x7f. What a byte borrows from the
+	   next, or carries over, can at most make a plain one look suspicious. */
+	uint64_t found = word | (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (word + ones);
+	return (found & ones * 0x80) == 0;
+}
 
 /* Printable ASCII 0x21..0x7e, or with spaces 0x20..0x7e. */
 bool text_is_printable(struct span text, bool spaces_allowed);

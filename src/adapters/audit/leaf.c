@@ -94,21 +94,6 @@ static bool take_escape(struct scanner *scanner)
 	return take(scanner, '\\') && take(scanner, 'u') && take_hex4(scanner, &low) && low >= 0xdc00 && low <= 0xdfff;
 }
 
-#define EACH_BYTE(byte) (0x0101010101010101U * (byte))
-
-/* None of the eight is a quote, a backslash or a control character; none but ASCII either. */
-static bool are_eight_plain(const uint8_t *bytes)
-{
-	uint64_t word, quote, backslash;
-
-	memcpy(&word, bytes, sizeof(word));
-	quote = word ^ EACH_BYTE('"');
-	backslash = word ^ EACH_BYTE('\\');
-	/* Taking n from a byte below n sets its highest bit; whatever is borrowed from a byte above has been found. */
-	return ((word | (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1))) &
-		EACH_BYTE(0x80)) == 0;
-}
-
 static bool take_string(struct scanner *scanner, struct span *ret_text)
 {
 	const uint8_t *start;
@@ -117,7 +102,7 @@ static bool take_string(struct scanner *scanner, struct span *ret_text)
 		return false;
 	start = scanner->at;
 	while (scanner->at < scanner->end) {
-		if (scanner->end - scanner->at >= 8 && are_eight_plain(scanner->at)) {
+		if (scanner->end - scanner->at >= 8 && text_eight_are_plain(scanner->at)) {
 			scanner->at += 8;
 			continue;
 		}

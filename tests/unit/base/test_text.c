@@ -280,9 +280,28 @@ static void secrets_are_withheld(void **state)
 	}
 }
 
+/* The eight at once must never pass what a byte by itself would not; a plain one among plain ones must pass. */
+static void eight_at_once_agree_with_one(void **state)
+{
+	(void)state;
+	for (unsigned place = 0; place < 8; place++) {
+		for (unsigned byte = 0; byte < 256; byte++) {
+			for (unsigned other = 0; other < 256; other++) {
+				uint8_t bytes[8];
+				memset(bytes, (int)other, sizeof(bytes));
+				bytes[place] = (uint8_t)byte;
+				bool byte_is_plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+				bool other_is_plain = other >= 0x20 && other < 0x7f && other != '"' && other != '\\';
+				assert_int_equal(text_eight_are_plain(bytes), byte_is_plain && other_is_plain);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(eight_at_once_agree_with_one),
 		cmocka_unit_test(hex_goes_both_ways),
 		cmocka_unit_test(hex_refuses),
 		cmocka_unit_test(base64_goes_both_ways),
