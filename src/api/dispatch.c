@@ -240,6 +240,12 @@ static enum problem replay(struct call *call)
 	return answer_end(&writer);
 }
 
+/* A vehicle was given a certificate, but nobody its answer: the next attempt makes that anew, with another one. */
+static bool lost_credentials(const struct call *call)
+{
+	return call->route->handler == vehicle_provision && call->event.is_recorded && call->event.has_serial;
+}
+
 /* Only what succeeded is kept: a problem changed nothing, so asking again is safe, and may succeed by then. */
 static void keep_answer(struct call *call, enum problem problem)
 {
@@ -251,6 +257,9 @@ static void keep_answer(struct call *call, enum problem problem)
 					      call->answer_holds_key ? NULL : (const char *)response->body.data,
 					      call->answer_holds_key ? &call->answer_serial : NULL,
 					      call->answer_holds_key ? &call->answer_reference_id : NULL);
+	else if (lost_credentials(call))
+		result = idempotency_complete(&call->flow, &call->idempotency, 200, NULL, &call->event.serial,
+					      &call->event.reference_id);
 	else if (call->idempotency.decision == IDEMPOTENCY_RUN)
 		result = idempotency_abandon(&call->flow, &call->idempotency);
 	if (result != RESULT_OK)

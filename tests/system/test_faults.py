@@ -177,6 +177,28 @@ def test_failing_disk(own_platform, switch, where, kind, number):
     assert_whole(platform)
 
 
+@pytest.mark.plain
+def test_credentials_that_nobody_got_are_made_anew(own_platform, switch):
+    """Committed, and then the log refused the leaf: 503. The same Idempotency-Key must still lead to a key."""
+    platform = own_platform(environment=switch.environment)
+    platform.load_devices("F-1")
+    body, headers = {"vin": make_vin(7_000_110), "deviceId": "F-1"}, {"Idempotency-Key": "once"}
+    serials = []
+    for _ in range(2):
+        switch.set(path="/audit/entries", write_errno=errno.EIO)
+        assert_unavailable(platform.client("factory").post("/v1/vehicles", body, headers=headers))
+        switch.clear()
+        wait_until(lambda: is_ready(platform), "not ready again")
+        answer = platform.client("factory").post("/v1/vehicles", body, headers=headers)
+        assert answer.status == 200 and "PRIVATE KEY" in answer.json["credentials"]["privateKey"], answer
+        serials.append(answer.json["credentials"]["serialNumber"])
+    wait_until(lambda: all(leaf["outcome"] == "allowed" for leaf in read_leaves(platform.directory)[-1:]), "no leaf")
+    assert_whole(platform)
+    with Registry(platform.directory) as registry:
+        live = registry.all("SELECT serial FROM certificate WHERE revoked_at IS NULL")
+    assert [bytes(serial).hex() for serial, in live] == serials[-1:]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 24 MB."""

@@ -47,7 +47,8 @@ static int fails(int fd, _Atomic int64_t *armed)
 	char link[32], name[512];
 	int saved = errno;
 
-	if (!control || !atomic_load(armed))
+	/* Not in the key daemon, whose sandbox would kill it for looking at its own descriptors. */
+	if (!control || !is_vinveild || !atomic_load(armed))
 		return 0;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t size = readlink(link, name, sizeof name - 1);
