@@ -53,7 +53,7 @@ struct certificate_request {
 	struct uuid reference_id;	 /* DEVICE */
 	const char *name;		 /* CLAIM, OPERATOR: CN; SERVER: CN and first name */
 	const char *const *alternatives; /* SERVER: DNS names or numeric IP addresses, NULL-terminated */
-	struct span csr;		 /* DER, judged again here */
+	struct span csr;		 /* DER, judged here */
 	int64_t not_before_ms, not_after_ms;
 };
 
