@@ -54,7 +54,8 @@ static enum result make_proof(struct audit_store *store, const struct audit_veri
 	TRY(file_read(path, &bytes, note));
 	TRY(checkpoint_read(buf_span(&bytes), config->origin, config->key, &checkpoint, note));
 	if (index >= checkpoint.size) {
-		note_set(note, "audit log: the newest checkpoint covers %" PRIu64 " entries", checkpoint.size);
+		note_set(note, "entry %" PRIu64 " is not under the newest checkpoint, which covers %" PRIu64 " entries",
+			 index, checkpoint.size);
 		return RESULT_ABSENT;
 	}
 	buf_clear(ret_leaf);

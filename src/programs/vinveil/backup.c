@@ -152,9 +152,11 @@ const struct command command_backup = {
 	.words = "backup",
 	.arguments = "",
 	.summary = "copy registry and audit log, beside the running platform",
-	.description = "Makes DIR with the registry as of one instant, the audit log, the public certificates, and\n"
-		       "backup.json with the digest of each file. A backup never holds a key: without those of\n"
-		       "vinveil keys export nobody can read a VIN in it, you included.",
+	.description =
+		"Makes DIR with the registry as of one instant, the audit log, the public certificates, and\n"
+		"backup.json with the digest of each file. A backup never holds a key: without those of\n"
+		"vinveil keys export nobody can read a VIN in it, you included. Keep a copy of the configuration\n"
+		"files and of DIR/tls beside that export: they are not in a backup either.",
 	.run = run_backup,
 	.options = {DATA_OPTION,
 		    {"out", "DIR", "the directory to make; must be empty", false},

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 static const struct output_member client_columns[] = {
-	{"clientId", "client"}, {"tenantId", "tenant"},	  {"state", "state"},
-	{"scopes", "scopes"},	{"purposes", "purposes"}, {"limits.requestsPerSecond", "requests/s"},
+	{"clientId", "client"},	  {"tenantId", "tenant"},
+	{"state", "state"},	  {"limits.requestsPerSecond", "requests/s"},
+	{"purposes", "purposes"}, {"scopes", "scopes"},
 };
 #define CLIENT_COLUMNS (sizeof client_columns / sizeof client_columns[0])
 
@@ -95,7 +96,7 @@ static int write_profile(const struct invocation *invocation, const struct opera
 	enum result result = api_profile_write(profile, connection.url, connection.ca, certificate, key, &note);
 	if (result != RESULT_OK)
 		return fail(profile, result, &note);
-	say("use it:          vinveil … --profile %s", profile);
+	say("use it:           vinveil … --profile %s", profile);
 	return EXIT_DONE;
 }
 

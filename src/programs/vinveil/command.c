@@ -71,10 +71,18 @@ void say(const char *format, ...)
 int fail(const char *what, enum result result, const struct note *note)
 {
 	const char *detail = note != NULL && note->text[0] != '\0' ? note->text : result_name(result);
-	say_error("%s: %s", what, detail);
+	if (strstr(detail, what) != NULL) /* a file's name is told once */
+		say_error("%s", detail);
+	else
+		say_error("%s: %s", what, detail);
 	if (result == RESULT_UNAVAILABLE || result == RESULT_EXHAUSTED)
 		return EXIT_AWAY;
 	return result == RESULT_DENIED ? EXIT_REFUSED : EXIT_FAILED;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
 }
 
 /* ---- help ------------------------------------------------------------------------------------------ */
@@ -111,6 +119,43 @@ static void print_help(const struct command *const *commands, size_t count)
 	for (size_t i = 0; i < count; i++)
 		printf("  %-18s %s\n", commands[i]->words, commands[i]->summary);
 	puts("\nTry it: vinveil dev --data /tmp/vinveil-demo");
+}
+
+static bool is_in_group(const struct command *command, const char *word)
+{
+	size_t length = strlen(word);
+	return strncmp(command->words, word, length) == 0 && command->words[length] == ' ';
+}
+
+static bool is_group(const struct command *const *commands, size_t count, const char *word)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_in_group(commands[i], word))
+			return true;
+	return false;
+}
+
+static void print_group_help(const struct command *const *commands, size_t count, const char *word)
+{
+	printf("usage: vinveil %s COMMAND [options]\n\n", word);
+	for (size_t i = 0; i < count; i++)
+		if (is_in_group(commands[i], word))
+			printf("  %-18s %s\n", commands[i]->words, commands[i]->summary);
+}
+
+/* No command has this name: help on a group of them, or an error. */
+static int refuse_command(const struct command *const *commands, size_t count, int argc, char **argv)
+{
+	if (!is_group(commands, count, argv[1]))
+		say_error("there is no command '%s'; vinveil --help lists them", argv[1]);
+	else if (argc > 2 && is_help(argv[2])) {
+		print_group_help(commands, count, argv[1]);
+		return EXIT_DONE;
+	} else if (argc > 2)
+		say_error("there is no command '%s %s'; vinveil %s --help lists them", argv[1], argv[2], argv[1]);
+	else
+		say_error("'%s' needs another word; vinveil %s --help lists them", argv[1], argv[1]);
+	return EXIT_USAGE;
 }
 
 /* ---- parsing --------------------------------------------------------------------------------------- */
@@ -215,11 +260,6 @@ static bool check_arguments(const struct invocation *invocation)
 	return false;
 }
 
-static bool is_help(const char *word)
-{
-	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
-}
-
 /* Fills the invocation from the words after the command's name. 0, or the exit code when there is nothing to run. */
 static int parse(struct invocation *invocation, int argc, char **argv, bool *ret_run)
 {
@@ -258,10 +298,8 @@ int command_main(const struct command *const *commands, size_t command_count, in
 	}
 	size_t words;
 	struct invocation invocation = {.command = find_command(commands, command_count, argc, argv, &words)};
-	if (invocation.command == NULL) {
-		say_error("there is no command '%s'; vinveil --help lists them", argv[1]);
-		return EXIT_USAGE;
-	}
+	if (invocation.command == NULL)
+		return refuse_command(commands, command_count, argc, argv);
 	bool run;
 	int code = parse(&invocation, argc - 1 - (int)words, argv + 1 + words, &run);
 	return run ? invocation.command->run(&invocation) : code;

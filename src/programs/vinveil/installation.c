@@ -303,7 +303,8 @@ static enum result write_vinveild_config(const struct installation *installation
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
 	if (installation->is_dev)
 		TRY(buf_append_text(&text, "rotation_settle_seconds = 5\n"));
-	TRY(buf_append_text(&text, "\n[limits]\n"));
+	if (installation->requests_per_second > 0)
+		TRY(buf_append_text(&text, "\n[limits]\n"));
 	TRY(append_if(&text, "requests_per_second", installation->requests_per_second));
 	TRY(append_if(&text, "burst", installation->requests_per_second * 2));
 	if (installation->is_dev)

@@ -103,7 +103,7 @@ static enum result begin(struct ports *ports, const struct tenant_id *tenant, st
 {
 	TRY(ports->keys->ops->get_generations(ports->keys, tenant, ret_generations, note));
 	if (ret_generations->oldest != ret_generations->newest) {
-		say("a rotation to generation %u is under way already; watching it", ret_generations->newest);
+		say("a rotation to generation %u is under way already", ret_generations->newest);
 		return RESULT_OK;
 	}
 	TRY(ports->keys->ops->begin_rotation(ports->keys, tenant, ret_generations, note));

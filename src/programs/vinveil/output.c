@@ -31,6 +31,8 @@ static const json_t *follow(const json_t *object, const char *path)
 static void format_list(const json_t *array, char *ret_cell)
 {
 	size_t at = 0;
+	if (json_array_size(array) == 0)
+		snprintf(ret_cell, CELL_SIZE, "-");
 	for (size_t i = 0; i < json_array_size(array) && at < CELL_SIZE; i++) {
 		const char *text = json_string_value(json_array_get(array, i));
 		int length =
@@ -63,7 +65,7 @@ void output_members(const json_t *object, const struct output_member *members, s
 		if (value == NULL)
 			continue;
 		format_cell(value, cell);
-		printf("%-16s %s\n", members[i].label, cell);
+		printf("%-17s %s\n", members[i].label, cell);
 	}
 }
 
@@ -80,6 +82,15 @@ static size_t column_width(const json_t *array, const struct output_member *colu
 
 #define COLUMNS_MAX 16
 
+/* The last column is not padded: no line ends in blanks. */
+static void print_cell(const char *text, size_t width, bool is_last)
+{
+	if (is_last)
+		puts(text);
+	else
+		printf("%-*s  ", (int)width, text);
+}
+
 void output_table(const json_t *array, const struct output_member *columns, size_t count)
 {
 	size_t widths[COLUMNS_MAX];
@@ -87,11 +98,11 @@ void output_table(const json_t *array, const struct output_member *columns, size
 	count = count < COLUMNS_MAX ? count : COLUMNS_MAX;
 	for (size_t c = 0; c < count; c++) {
 		widths[c] = column_width(array, &columns[c]);
-		printf("%-*s%s", (int)widths[c], columns[c].label, c + 1 < count ? "  " : "\n");
+		print_cell(columns[c].label, widths[c], c + 1 == count);
 	}
 	for (size_t i = 0; i < json_array_size(array); i++)
 		for (size_t c = 0; c < count; c++) {
 			format_cell(follow(json_array_get(array, i), columns[c].path), cell);
-			printf("%-*s%s", (int)widths[c], cell, c + 1 < count ? "  " : "\n");
+			print_cell(cell, widths[c], c + 1 == count);
 		}
 }

@@ -219,6 +219,10 @@ static void take_finding(void *context, const struct restoration_event *event)
 	static const char *const names[] = {[RESTORATION_VEHICLE_LOST] = "vehicle-lost",
 					    [RESTORATION_DEVICE_TAKEN] = "device-taken",
 					    [RESTORATION_NOT_REPLAYED] = "not-replayed"};
+	static const char *const advice[] = {
+		[RESTORATION_VEHICLE_LOST] = "this vehicle must be provisioned again",
+		[RESTORATION_DEVICE_TAKEN] = "its device is another vehicle's now: change one of them",
+		[RESTORATION_NOT_REPLAYED] = "is not done again: look whether the registry has it"};
 	struct restore *restore = context;
 	struct json_writer *writer = &restore->writer;
 	char id[UUID_TEXT_SIZE];
@@ -234,8 +238,8 @@ static void take_finding(void *context, const struct restoration_event *event)
 		json_member_uuid(writer, "referenceId", &event->reference_id);
 	json_object_end(writer);
 	if (!restore->is_json)
-		printf("entry %" PRIu64 ": %s %s %s\n", event->index, names[event->finding], event->action,
-		       event->finding == RESTORATION_NOT_REPLAYED ? event->subject : id);
+		printf("entry %" PRIu64 ": %s %s: %s\n", event->index, event->action,
+		       event->finding == RESTORATION_NOT_REPLAYED ? event->subject : id, advice[event->finding]);
 }
 
 static enum result record_restore(const struct restore *restore, const struct platform *platform)

@@ -71,7 +71,7 @@ static void print_load(const json_t *answer)
 	output_members(answer, members, 2);
 	const json_t *rejected = json_object_get(answer, "rejected");
 	const json_t *count = json_object_get(answer, "rejectedCount");
-	printf("%-16s %" JSON_INTEGER_FORMAT "\n", "rejected",
+	printf("%-17s %" JSON_INTEGER_FORMAT "\n", "rejected",
 	       count != NULL ? json_integer_value(count) : (json_int_t)json_array_size(rejected));
 	if (json_array_size(rejected) > 0)
 		output_table(rejected, columns, 2);

@@ -5,8 +5,10 @@
 
 #include "base/secret.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct output_member vehicle_members[] = {
 	{"referenceId", "Reference ID"}, {"tenantId", "tenant"},   {"deviceId", "device ID"}, {"state", "state"},
@@ -47,7 +49,7 @@ static int write_attributes(const struct invocation *invocation, struct json_wri
 }
 
 static int write_file(const char *directory, const char *name, const json_t *credentials, const char *member,
-		      mode_t mode)
+		      const char *label, mode_t mode)
 {
 	struct note note = {0};
 	char path[PATH_SIZE];
@@ -59,7 +61,7 @@ static int write_file(const char *directory, const char *name, const json_t *cre
 		result = file_create(path, span_of_text(text), mode, &note);
 	if (result != RESULT_OK)
 		return fail(name, result, &note);
-	printf("%-16s %s\n", member, path);
+	printf("%-17s %s\n", label, path);
 	return EXIT_DONE;
 }
 
@@ -68,23 +70,43 @@ static int keep_credentials(const struct invocation *invocation, const json_t *a
 	const json_t *credentials = json_object_get(answer, "credentials");
 	const char *directory = option_get(invocation, "out");
 	if (credentials == NULL)
-		puts("credentials      none: the vehicle has a live certificate");
+		puts("credentials       none: the vehicle has a live certificate");
 	if (credentials == NULL || directory == NULL)
 		return EXIT_DONE;
-	struct note note = {0};
-	enum result result = directory_make(directory, 0700, &note);
-	if (result != RESULT_OK)
-		return fail(directory, result, &note);
-	int code = write_file(directory, "vehicle.key", credentials, "privateKey", 0600);
+	int code = write_file(directory, "vehicle.key", credentials, "privateKey", "private key", 0600);
 	if (code == EXIT_DONE)
-		code = write_file(directory, "vehicle.pem", credentials, "certificate", 0644);
-	return code == EXIT_DONE ? write_file(directory, "chain.pem", credentials, "chain", 0644) : code;
+		code = write_file(directory, "vehicle.pem", credentials, "certificate", "certificate", 0644);
+	return code == EXIT_DONE ? write_file(directory, "chain.pem", credentials, "chain", "chain", 0644) : code;
+}
+
+/* Asked before the vehicle is: a private key that is returned once must find its place free. */
+static int make_room(const struct invocation *invocation)
+{
+	static const char *const names[] = {"vehicle.key", "vehicle.pem", "chain.pem"};
+	const char *directory = option_get(invocation, "out");
+	struct note note = {0};
+	char path[PATH_SIZE];
+	if (directory == NULL)
+		return EXIT_DONE;
+	enum result result = directory_make(directory, 0700, &note);
+	if (result == RESULT_OK && access(directory, W_OK | X_OK) != 0) {
+		note_set(&note, "%.200s: %s", directory, strerror(errno));
+		result = RESULT_INVALID;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && result == RESULT_OK; i++) {
+		result = path_join(directory, names[i], path);
+		if (result == RESULT_OK && access(path, F_OK) == 0) {
+			note_set(&note, "%.200s is there already: choose another --out", path);
+			result = RESULT_CONFLICT;
+		}
+	}
+	return result == RESULT_OK ? EXIT_DONE : fail(directory, result, &note);
 }
 
 static int write_provisioning(const struct invocation *invocation, struct json_writer *writer)
 {
 	json_object_begin(writer);
-	int code = vin_input_write(invocation, writer);
+	int code = vin_input_write_plain(invocation, writer);
 	json_member_text(writer, "deviceId", option_get(invocation, "device-id"));
 	if (code == EXIT_DONE)
 		code = write_csr(invocation, writer);
@@ -118,7 +140,9 @@ static int run_provision(const struct invocation *invocation)
 		return EXIT_USAGE;
 	}
 	json_writer_init(&writer, &body);
-	int code = write_provisioning(invocation, &writer);
+	int code = make_room(invocation);
+	if (code == EXIT_DONE)
+		code = write_provisioning(invocation, &writer);
 	if (code == EXIT_DONE && json_writer_end(&writer) != RESULT_OK)
 		code = fail("building the request", writer.result, NULL);
 	if (code == EXIT_DONE)
@@ -141,8 +165,8 @@ const struct command command_provision = {
 	.options = {{"device-id", "ID", "the TCU's identifier, as in the manufacturer's manifest", false},
 		    {"csr", "FILE", "PKCS #10 request made by the TCU (PEM); else a key is generated", false},
 		    {"attributes", "JSON", "attributes to store with the vehicle", false},
-		    {"out", "DIR", "write vehicle.key, vehicle.pem and chain.pem there", false},
-		    VIN_INPUT_OPTION,
+		    {"out", "DIR", "write vehicle.key, vehicle.pem and chain.pem there; replaces none", false},
+		    {"vin-file", "FILE", "read the VIN from FILE instead of standard input", false},
 		    {NULL, NULL, NULL, false}},
 	.uses_api = true,
 };
@@ -192,7 +216,7 @@ static int run_show(const struct invocation *invocation)
 	output_members(answer.json, vehicle_members, VEHICLE_MEMBERS);
 	char *attributes = json_dumps(json_object_get(answer.json, "attributes"), JSON_COMPACT);
 	if (attributes != NULL)
-		printf("%-16s %s\n", "attributes", attributes);
+		printf("%-17s %s\n", "attributes", attributes);
 	wiping_free(attributes);
 	return EXIT_DONE;
 }

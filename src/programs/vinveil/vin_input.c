@@ -33,12 +33,12 @@ static enum result read_line(int descriptor, struct buf *ret_line)
 	}
 }
 
-static int open_input(const struct invocation *invocation, int *ret_descriptor)
+static int open_input(const struct invocation *invocation, bool is_plain, int *ret_descriptor)
 {
 	const char *path = option_get(invocation, "vin-file");
 	if (path == NULL || strcmp(path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
-			fputs("VIN (or its SHA-256): ", stderr);
+			fputs(is_plain ? "VIN: " : "VIN (or its SHA-256): ", stderr);
 		*ret_descriptor = STDIN_FILENO;
 		return EXIT_DONE;
 	}
@@ -55,11 +55,11 @@ static void trim(struct buf *line)
 		line->size--;
 }
 
-int vin_input_write(const struct invocation *invocation, struct json_writer *writer)
+static int write_input(const struct invocation *invocation, bool is_plain, struct json_writer *writer)
 {
 	BUF_CLEANUP struct buf line = {.size_max = LINE_SIZE_MAX + 1};
 	int descriptor;
-	int code = open_input(invocation, &descriptor);
+	int code = open_input(invocation, is_plain, &descriptor);
 	if (code != EXIT_DONE)
 		return code;
 	enum result result = read_line(descriptor, &line);
@@ -67,12 +67,27 @@ int vin_input_write(const struct invocation *invocation, struct json_writer *wri
 		close(descriptor);
 	trim(&line);
 	if (result != RESULT_OK || line.size == 0 || !utf8_is_valid(buf_span(&line))) {
-		say_error("expected one line with a VIN (17 characters) or its SHA-256 (64 hex digits)");
+		say_error("expected one line with a VIN (17 characters)%s",
+			  is_plain ? "" : " or its SHA-256 (64 hex digits)");
+		return EXIT_USAGE;
+	}
+	if (is_plain && line.size == 2 * SHA256_SIZE) {
+		say_error("a hash does not do here: the vault has to be given the VIN itself");
 		return EXIT_USAGE;
 	}
 	json_key(writer, line.size == 2 * SHA256_SIZE ? "hashedVin" : "vin");
 	json_text(writer, buf_span(&line));
 	return EXIT_DONE;
+}
+
+int vin_input_write(const struct invocation *invocation, struct json_writer *writer)
+{
+	return write_input(invocation, false, writer);
+}
+
+int vin_input_write_plain(const struct invocation *invocation, struct json_writer *writer)
+{
+	return write_input(invocation, true, writer);
 }
 
 int vehicle_name_write(const struct invocation *invocation, struct json_writer *writer)

@@ -19,6 +19,9 @@
  */
 int vin_input_write(const struct invocation *invocation, struct json_writer *writer);
 
+/* As vin_input_write where only the VIN itself will do. */
+int vin_input_write_plain(const struct invocation *invocation, struct json_writer *writer);
+
 /* As vin_input_write, or the member "referenceId" when --reference-id is given. */
 int vehicle_name_write(const struct invocation *invocation, struct json_writer *writer);
 
