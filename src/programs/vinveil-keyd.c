@@ -215,7 +215,9 @@ static int run(struct daemon *daemon)
 
 /* ---- command line --------------------------------------------------------------------------------- */
 
-static int usage(FILE *out, int status)
+#define SHORT_USAGE "usage: vinveil-keyd --config FILE [--check-config] | --help | --version\n"
+
+static int print_help(void)
 {
 	size_t count = 0;
 	const struct config_key *keys = keyd_config_keys(&count);
@@ -227,11 +229,11 @@ static int usage(FILE *out, int status)
 	      "  --version\n"
 	      "  --help\n\n"
 	      "Keys of the configuration, as section.key:\n",
-	      out);
+	      stdout);
 	for (size_t i = 0; i < count; i++)
-		fprintf(out, "  %s.%s%s\n      %s\n", keys[i].section, keys[i].key,
-			keys[i].required ? " (required)" : "", keys[i].help);
-	return status;
+		printf("  %s.%s%s\n      %s\n", keys[i].section, keys[i].key, keys[i].required ? " (required)" : "",
+		       keys[i].help);
+	return EXIT_SUCCESS;
 }
 
 static int run_with(const char *path, bool check_only)
@@ -261,18 +263,18 @@ int main(int argument_count, char **arguments)
 		} else if (strcmp(arguments[i], "--check-config") == 0) {
 			check_only = true;
 		} else if (strcmp(arguments[i], "--help") == 0) {
-			return usage(stdout, EXIT_SUCCESS);
+			return print_help();
 		} else if (strcmp(arguments[i], "--version") == 0) {
 			puts("vinveil-keyd " VINVEIL_VERSION);
 			return EXIT_SUCCESS;
 		} else {
-			fprintf(stderr, "vinveil-keyd: unknown or incomplete option %s\n\n", arguments[i]);
-			return usage(stderr, EXIT_CONFIG);
+			fprintf(stderr, "vinveil-keyd: unknown or incomplete option %s\n" SHORT_USAGE, arguments[i]);
+			return EXIT_CONFIG;
 		}
 	}
 	if (!path) {
-		fputs("vinveil-keyd: --config FILE is missing\n\n", stderr);
-		return usage(stderr, EXIT_CONFIG);
+		fputs("vinveil-keyd: say --config FILE\n" SHORT_USAGE, stderr);
+		return EXIT_CONFIG;
 	}
 	return run_with(path, check_only);
 }
