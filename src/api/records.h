@@ -1,5 +1,5 @@
 /*
- * The records of product.md's "Shapes", as JSON. Private to api/.
+ * The records that the API answers with, as JSON. Private to api/.
  */
 #ifndef VINVEIL_API_RECORDS_H
 #define VINVEIL_API_RECORDS_H

@@ -7,7 +7,7 @@
 
 #include "vehicle/vehicle.h"
 
-/* Bits of a set; names by scope_name(): "vehicle:provision", … (product.md). Stored: never renumber. */
+/* Bits of a set; names by scope_name(): "vehicle:provision", … Stored: never renumber. */
 enum scope {
 	SCOPE_VEHICLE_PROVISION = 1 << 0,
 	SCOPE_VEHICLE_READ = 1 << 1,

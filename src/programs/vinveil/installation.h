@@ -28,7 +28,7 @@ struct installation {
 	bool is_dev;
 };
 
-/* The clients that `vinveil dev` makes (product.md); ends with a NULL name. */
+/* The clients that `vinveil dev` makes; ends with a NULL name. */
 struct dev_client {
 	const char *name;
 	const char *tenant;
