@@ -6,7 +6,7 @@
 
 #include "adapters/registry/sqlite_db.h"
 
-#define PAGE_ROWS_MAX	   1000
+#define PAGE_ROWS_MAX	   1001 /* the rules' largest page, and the row that tells that there is a next one */
 #define IDEMPOTENCY_AGE_MS ((int64_t)24 * 60 * 60 * 1000)
 
 MUST_USE enum result read_vehicle(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,

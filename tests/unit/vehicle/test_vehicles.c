@@ -153,6 +153,33 @@ static void test_history_pages(void **state)
 	assert_int_equal(seen, 6); /* provisioned, certificate issued, four changes of state */
 }
 
+/* The largest page has a next one like any other. */
+static void test_the_largest_page_of_a_history(void **state)
+{
+	struct fixture *fixture = *state;
+	struct registry *registry = fixture->platform.registry;
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	struct history_entry entry = {.at_ms = START_MS, .actor = "admin", .event = HISTORY_ATTRIBUTES_CHANGED};
+	static struct registry_write writes[HISTORY_PAGE_MAX];
+	struct change_set change = {.writes = writes, .count = HISTORY_PAGE_MAX};
+	enum registry_conflict conflict;
+	SESSION_CLEANUP struct session session;
+	struct history_page page;
+
+	for (size_t i = 0; i < HISTORY_PAGE_MAX; i++)
+		writes[i] = (struct registry_write){.kind = REGISTRY_APPEND_HISTORY,
+						    .history = {.reference_id = &id, .entry = &entry}};
+	assert_ok(registry->ops->commit(registry, &change, &conflict, NULL));
+	session_open(&session, fixture, &fixture->admin);
+	assert_problem(vehicles_history(&session.request, &id, 0, HISTORY_PAGE_MAX, &page), PROBLEM_NONE);
+	assert_int_equal(page.count, HISTORY_PAGE_MAX);
+	assert_int_not_equal(page.next_before, 0);
+	assert_problem(vehicles_history(&session.request, &id, page.next_before, HISTORY_PAGE_MAX, &page),
+		       PROBLEM_NONE);
+	assert_int_equal(page.count, 2); /* provisioned, certificate issued */
+	assert_int_equal(page.next_before, 0);
+}
+
 static void test_versions(void **state)
 {
 	struct fixture *fixture = *state;
@@ -257,6 +284,7 @@ int main(void)
 		TEST(test_listing_pages),
 		TEST(test_the_largest_page),
 		TEST(test_history_pages),
+		TEST(test_the_largest_page_of_a_history),
 		TEST(test_versions),
 		TEST(test_attributes_are_merged),
 		TEST(test_attributes_are_bounded),
