@@ -32,6 +32,7 @@ static void tell_next_steps(const struct installation *installation)
 	       "audit log key    %s/ca/audit-log.vkey: give a copy to your auditors now\n\n"
 	       "start it         vinveil-keyd --config %s/keyd.conf\n"
 	       "                 vinveil serve --config %s/vinveild.conf\n"
+	       "                 (each under a user of its own: vinveil-keyd(8) says how)\n"
 	       "keep the keys    vinveil keys export --data %s --out FILE\n",
 	       installation->directory, installation->roots_directory, installation->roots_directory,
 	       installation->roots_directory, installation->directory, installation->directory, installation->directory,

@@ -207,7 +207,8 @@ const struct command command_keys_export = {
 	.summary = "wrap keyd's keys under a passphrase, for the safe",
 	.description =
 		"Root key, device issuer, audit key and key generations in one file (scrypt, AES-256-GCM). Without it\n"
-		"a backup of the registry cannot be opened on another machine. Export again after each rotation.",
+		"a backup of the registry cannot be opened on another machine. Export again after each rotation\n"
+		"and each new tenant.",
 	.run = run_export,
 	.options = {DATA_OPTION,
 		    {"out", "FILE", "the file to make (0600)", false},
