@@ -50,7 +50,8 @@ static bool is_closing(struct key_rotator *rotator)
 
 static bool on_progress(void *context, const struct key_rotation_progress *progress)
 {
-	if (progress->step == KEY_ROTATION_BEGUN)
+	/* No generation: keyd is away and was not even asked. */
+	if (progress->step == KEY_ROTATION_BEGUN && progress->generations.newest > 0)
 		log_event(LOG_INFO, "key-rotation", "generation %u: re-sealing", progress->generations.newest);
 	if (progress->step == KEY_ROTATION_FINISHED)
 		log_event(LOG_INFO, "key-rotation",
