@@ -100,10 +100,8 @@ static const int allowed_calls[] = {
 	SCMP_SYS(ppoll),
 	/* memory */
 	SCMP_SYS(brk),
-	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
 	SCMP_SYS(mremap),
-	SCMP_SYS(mprotect),
 	SCMP_SYS(madvise),
 	SCMP_SYS(mlock),
 	SCMP_SYS(mlock2),
@@ -118,7 +116,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(gettid),
 	SCMP_SYS(getpid),
-	SCMP_SYS(prctl),
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_nanosleep),
 	SCMP_SYS(nanosleep),
@@ -139,9 +136,25 @@ static const int allowed_calls[] = {
 /* The library probes for files (how many processors there are, say): these it must be able to do without. */
 static const int failing_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2)};
 
+/* Memory, but none that could be run; a name for a thread or a mapping, but nothing that would undo the start. */
+static int add_conditional_rules(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp not_run = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_run);
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, not_run);
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+					 SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+					 SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA, 0));
+	return error;
+}
+
 static int add_rules(scmp_filter_ctx filter, int unlink_directory, const char *unlink_name)
 {
-	int error = 0;
+	int error = add_conditional_rules(filter);
 	for (size_t i = 0; error == 0 && i < sizeof(allowed_calls) / sizeof(allowed_calls[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 	for (size_t i = 0; error == 0 && i < sizeof(failing_calls) / sizeof(failing_calls[0]); i++)

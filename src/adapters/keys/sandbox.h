@@ -20,8 +20,9 @@ MUST_USE enum result sandbox_lock_memory(struct note *note);
 /*
  * A seccomp filter for all threads, to come when everything is open: reading, writing and syncing of what is open,
  * accepting connections, threads and memory. Opening files fails (EACCES); any other call (a socket, a program, another
- * process's memory) kills the process. unlink_directory and unlink_name: the one name that may be removed, the
- * daemon's own socket; the name must stay where it is in memory. RESULT_ABSENT when built with a sanitizer.
+ * process's memory, memory that could be run) kills the process. unlink_directory and unlink_name: the one name that
+ * may be removed, the daemon's own socket; the name must stay where it is in memory. RESULT_ABSENT when built with a
+ * sanitizer.
  */
 MUST_USE enum result sandbox_filter_calls(int unlink_directory, const char *unlink_name, struct note *note);
 
