@@ -28,6 +28,7 @@
 #define READY_WAIT_MS	30000
 #define STOP_WAIT_MS	20000
 #define RESTART_WAIT_MS 200
+#define PORT_WAIT_MS	2000 /* for one that just ended here */
 
 struct child {
 	const char *name;    /* in dev.json and in messages */
@@ -343,6 +344,36 @@ static int supervise(struct dev *dev)
 	}
 }
 
+static bool port_is_free(uint16_t port)
+{
+	const int on = 1;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return false;
+	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	bool is_free = bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 && listen(descriptor, 1) == 0;
+	close(descriptor);
+	return is_free;
+}
+
+/* Asked first: another installation on these ports would answer in the place of ours, and we would call it ready. */
+static int check_ports(const struct installation *installation)
+{
+	const uint16_t ports[] = {installation->api_port, installation->operations_port};
+	int64_t until = clock_monotonic_ms(clock_system()) + PORT_WAIT_MS;
+	for (size_t i = 0; i < 2; i++)
+		while (!port_is_free(ports[i])) {
+			if (clock_monotonic_ms(clock_system()) > until) {
+				say_error("port %u is in use: choose others with --port-base N", ports[i]);
+				return EXIT_FAILED;
+			}
+			usleep(50000);
+		}
+	return EXIT_DONE;
+}
+
 static int prepare(const struct invocation *invocation, struct dev *dev)
 {
 	struct note note = {0};
@@ -359,6 +390,9 @@ static int prepare(const struct invocation *invocation, struct dev *dev)
 	dev->installation.operations_port = (uint16_t)(port_base + 1);
 	dev->installation.requests_per_second = rate;
 	dev->installation.reveals_per_hour = reveals;
+	int code = check_ports(&dev->installation);
+	if (code != EXIT_DONE)
+		return code;
 	enum result result = installation_prepare_dev(&dev->installation, option_get(invocation, "data"), &note);
 	if (result != RESULT_OK)
 		return fail("preparing the directory", result, &note);

@@ -64,7 +64,7 @@ static int print_generations(struct ports *ports, bool json)
 			       generations.newest, generations.oldest, i + 1 < count ? "," : "");
 		else
 			printf("%-32s  %10u  %s\n", tenants[i].id.text, generations.newest,
-			       rotating ? "rotating: run vinveil keys rotate to complete it" : "complete");
+			       rotating ? "rotating: vinveild is at it, vinveil keys rotate watches" : "complete");
 	}
 	if (json)
 		puts("]");

@@ -297,6 +297,12 @@ static enum result conclude(struct restore *restore, struct note *note)
 
 static enum result run_steps(struct restore *restore, struct note *note)
 {
+	char path[PATH_SIZE];
+	TRY(path_join(restore->paths.keys, "root.key", path));
+	if (!path_exists(path)) {
+		note_set(note, "%.200s is not there: bring keyd's keys first (vinveil keys import)", path);
+		return RESULT_ABSENT;
+	}
 	TRY(backup_manifest_read(restore->from, &restore->manifest, note));
 	if (path_exists(restore->paths.registry)) {
 		note_set(note, "%.200s is there: move it away first", restore->paths.registry);
