@@ -197,6 +197,8 @@ enum result audit_commit(const struct platform *platform, struct audit_event *ev
 	enum result appended = audit_append(platform->audit, &leaf, 1);
 	if (appended != RESULT_OK) {
 		owed_leaves_add(platform->owed, &leaf);
+		note_set(note, "the audit log did not take the leaf of a change that was made: %s",
+			 result_name(appended));
 		return appended;
 	}
 	registry->ops->forget_outbox(registry, &leaf.leaf_id, 1);

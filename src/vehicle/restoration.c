@@ -181,6 +181,9 @@ static enum result replay_row(struct replay *replay, struct replayed_vehicle *re
 	if (state_text[0] == '\0')
 		return RESULT_OK;
 	TRY(vehicle_state_parse(span_of_text(state_text), &state));
+	/* Final (product rule 2): what comes later in the log happened before, and its leaf was late. */
+	if (replayed->vehicle.state == VEHICLE_DECOMMISSIONED)
+		return RESULT_OK;
 	if (is_action(replay, "tcu.change")) {
 		replayed->vehicle.state_before_suspension = VEHICLE_PROVISIONED;
 		TRY(set_device(replay, replayed, text_of(replay, "newDeviceId")));

@@ -160,6 +160,26 @@ static void test_states(void **state)
 	assert_int_equal(live_certificates(fixture, &retired), 0);
 }
 
+/* Leaves of two changes may come into the log in the other order: one that the log refused at first follows later. */
+static void test_nothing_brings_a_decommissioned_vehicle_back(void **state)
+{
+	struct fixture *fixture = *state;
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	struct backup backup = back_up(fixture);
+	struct findings findings;
+
+	change_tcu(fixture, &id, "tcu-1", "tcu-2");
+	assert_problem(set_state(fixture, &id, VEHICLE_DECOMMISSIONED), PROBLEM_NONE);
+	char **newest = &fixture->audit.leaves[fixture->audit.count - 1];
+	char *change = newest[-1];
+	newest[-1] = newest[0];
+	newest[0] = change;
+	restore(fixture, &backup, &findings);
+	assert_int_equal(vehicle_now(fixture, &id).state, VEHICLE_DECOMMISSIONED);
+	assert_string_equal(vehicle_now(fixture, &id).device_id, "");
+	assert_int_equal(live_certificates(fixture, &id), 0);
+}
+
 /* A certificate that nobody remembers must never pass for a good one: the CRL has to name it. */
 static void test_a_certificate_issued_since_is_entered_as_revoked(void **state)
 {
@@ -328,6 +348,7 @@ int main(void)
 		TEST(test_device_change),
 		TEST(test_device_removed),
 		TEST(test_states),
+		TEST(test_nothing_brings_a_decommissioned_vehicle_back),
 		TEST(test_a_certificate_issued_since_is_entered_as_revoked),
 		TEST(test_a_vehicle_made_since_is_told),
 		TEST(test_refused_requests_change_nothing),
