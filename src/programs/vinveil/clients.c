@@ -49,6 +49,10 @@ static bool write_limits(const struct invocation *invocation, struct json_writer
 	if (!option_get_number(invocation, "rate", 1, 1000000, 0, &rate) ||
 	    !option_get_number(invocation, "burst", 1, 1000000, 2 * rate, &burst))
 		return false;
+	if (rate == 0 && option_is_set(invocation, "burst")) {
+		say_error("--burst goes with --rate");
+		return false;
+	}
 	if (rate == 0)
 		return true;
 	json_key(writer, "limits");
