@@ -148,8 +148,12 @@ static void write_audit(struct metrics *metrics, const struct api *api)
 	sample(metrics, "audit_log_durable_size", "gauge", "Leaves that are durable.", state.durable_size);
 	sample(metrics, "audit_log_checkpoint_size", "gauge", "Leaves under the newest signed checkpoint.",
 	       state.checkpoint_size);
-	sample(metrics, "audit_log_checkpoint_lag_milliseconds", "gauge",
-	       "How long leaves have been waiting for a checkpoint.", (uint64_t)state.checkpoint_age_ms);
+	head(metrics, "audit_log_checkpoint_lag_seconds", "gauge",
+	     "How long leaves have been waiting for a checkpoint.");
+	if (metrics->result == RESULT_OK)
+		metrics->result =
+			buf_append_format(metrics->buf, "vinveil_audit_log_checkpoint_lag_seconds %" PRId64 ".%03d\n",
+					  state.checkpoint_age_ms / 1000, (int)(state.checkpoint_age_ms % 1000));
 	sample(metrics, "audit_log_groups_total", "counter", "Groups of leaves made durable together.",
 	       state.group_count);
 	sample(metrics, "audit_log_failing", "gauge", "1 while the log cannot be written.", state.is_failing ? 1 : 0);

@@ -1,5 +1,6 @@
 #include "vehicle/conversion.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* One exchange with keyd and one with the registry: conversions of one tenant, gathered from a list. */
@@ -53,6 +54,7 @@ static void settle(struct group *group, enum result result)
 
 static enum result look_up(const struct platform *platform, struct group *group, struct note *note)
 {
+	assert(group->count > 0);
 	const struct tenant_id *tenant = &group->members[0]->tenant;
 	struct registry *registry = platform->registry;
 

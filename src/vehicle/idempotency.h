@@ -35,7 +35,8 @@ enum problem idempotency_begin(struct flow_request *request, const char *route, 
 
 /*
  * Keeps the final answer. serial: of an answer that held a private key, with its Reference ID: body is then not kept;
- * NULL otherwise, and then an answer that was to be made anew stands as it was. A failure here is not the request's: the caller logs it and answers all the same.
+ * NULL otherwise, and then an answer that was to be made anew stands as it was. A failure here is not the request's:
+ * the caller logs it and answers all the same.
  */
 MUST_USE enum result idempotency_complete(struct flow_request *request, struct idempotency *idempotency, int status,
 					  const char *body, const struct serial *serial,
