@@ -60,6 +60,8 @@ static void write_vehicles(struct json_writer *writer, const struct audit_event 
 static void write_change(struct json_writer *writer, const struct audit_event *event)
 {
 	write_optional(writer, "state", event->state);
+	if (event->version > 0)
+		json_member_number(writer, "version", event->version);
 	if (event->revoked_count == 0)
 		return;
 	json_key(writer, "revokedSerialNumbers");

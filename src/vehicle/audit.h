@@ -5,7 +5,7 @@
  *
  * Leaf: one JSON object, members in this order, absent ones left out:
  *   leafId, at, actor, tenantId, action, outcome, problem, referenceId | referenceIds, purpose, deviceId, newDeviceId,
- * serialNumber, state, revokedSerialNumbers, revealRequestId, reason, ticket, approvedBy, subject, count, requestId,
+ * serialNumber, state, version, revokedSerialNumbers, revealRequestId, reason, ticket, approvedBy, subject, count, requestId,
  * sourceAddress No VIN, no hashed VIN, no VIN index, no key.
  */
 #ifndef VINVEIL_VEHICLE_AUDIT_H
@@ -37,6 +37,7 @@ struct audit_event {
 	struct uuid reveal_request_id;
 	/* What a committed change made of a vehicle: a restore replays the trail from these (vehicle/restoration.h). */
 	const char *state;	      /* the lifecycle state it now has; NULL: its row did not change */
+	uint32_t version;	      /* its row's version now: leaves may stand in another order than their changes */
 	const struct serial *revoked; /* every certificate that was revoked with it */
 	size_t revoked_count;
 	uint64_t count;	  /* of coalesced refusals, manifest lines, imported rows; 0: left out */

@@ -98,8 +98,10 @@ static enum result tell_event(struct change *change)
 	if (revoked == NULL)
 		return RESULT_MEMORY;
 	for (size_t i = 0; i < change->count; i++) {
-		if (change->writes[i].kind == REGISTRY_UPDATE_VEHICLE)
+		if (change->writes[i].kind == REGISTRY_UPDATE_VEHICLE) {
 			event->state = vehicle_state_name(change->writes[i].vehicle->state);
+			event->version = change->writes[i].vehicle->version;
+		}
 		if (change->writes[i].kind == REGISTRY_REVOKE_CERTIFICATE && count < change->revoked_count)
 			revoked[count++] = *change->writes[i].revoke.serial;
 	}
@@ -127,6 +129,7 @@ enum result change_commit(struct change *change, enum registry_conflict *ret_con
 	if (!change->request->event->is_recorded) { /* it did none of this */
 		change->request->event->has_serial = false;
 		change->request->event->state = NULL;
+		change->request->event->version = 0;
 		change->request->event->revoked_count = 0;
 	}
 	return result;

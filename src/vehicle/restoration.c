@@ -6,9 +6,11 @@
 #include <stdio.h>
 
 #define CERTIFICATES_MAX 1000
-#define WRITES_MAX	 256
-#define ARENA_SIZE	 ((size_t)8 << 20)
-#define DAY_MS		 ((int64_t)24 * 60 * 60 * 1000)
+/* Versions that one entry may bring a row forward by: entries between were of changes that are not replayed. */
+#define VERSIONS_MAX 64
+#define WRITES_MAX   256
+#define ARENA_SIZE   ((size_t)8 << 20)
+#define DAY_MS	     ((int64_t)24 * 60 * 60 * 1000)
 
 /* A leaf does not say when the certificate expires: it stays on the CRL for as long as any can live. */
 #define CERTIFICATE_DAYS_MAX 3650
@@ -172,6 +174,14 @@ static enum result set_state(struct replay *replay, struct replayed_vehicle *rep
 	return add_history(replay, replayed, entry);
 }
 
+/* The version that the entry's change gave the row; 0: the entry does not say. */
+static uint32_t version_of(const struct replay *replay)
+{
+	json_int_t version = json_integer_value(json_object_get(replay->leaf, "version"));
+
+	return version > 0 && version <= UINT32_MAX ? (uint32_t)version : 0;
+}
+
 /* A change of the vehicle's row says its state; which device it has then follows from the action. */
 static enum result replay_row(struct replay *replay, struct replayed_vehicle *replayed)
 {
@@ -179,6 +189,9 @@ static enum result replay_row(struct replay *replay, struct replayed_vehicle *re
 	enum vehicle_state state;
 
 	if (state_text[0] == '\0')
+		return RESULT_OK;
+	/* Of an earlier change than one that the row has already: its leaf was late. */
+	if (version_of(replay) != 0 && version_of(replay) <= replayed->vehicle.version)
 		return RESULT_OK;
 	TRY(vehicle_state_parse(span_of_text(state_text), &state));
 	/* Final (product rule 2): what comes later in the log happened before, and its leaf was late. */
@@ -318,11 +331,35 @@ static enum result commit_without_taken(struct replay *replay, struct replayed_v
 	return commit(replay, replayed, &conflict);
 }
 
-static enum result draft(struct replay *replay, struct replayed_vehicle *replayed)
+/*
+ * Updates the row, and before that as often as it takes for it to end with the version of the entry, so that a late
+ * entry can be told from a new one.
+ */
+static enum result bring_forward(struct replay *replay, struct replayed_vehicle *replayed, const struct vehicle *before)
 {
 	struct vehicle *vehicle = &replayed->vehicle;
+	uint32_t to = version_of(replay);
 
-	replayed->device_before = arena_copy_text(&replay->arena, span_of_text(vehicle->device_id));
+	if (to <= vehicle->version || to - vehicle->version > VERSIONS_MAX)
+		to = vehicle->version + 1;
+	for (uint32_t version = vehicle->version + 1; version < to; version++) {
+		struct vehicle *step = arena_alloc(&replay->arena, sizeof(*step));
+		if (step == NULL)
+			return RESULT_MEMORY;
+		*step = *before;
+		step->version = version;
+		TRY(add_write(replayed, (struct registry_write){.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = step}));
+	}
+	vehicle->version = to;
+	vehicle->updated_at_ms = replay->at_ms;
+	return add_write(replayed, (struct registry_write){.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = vehicle});
+}
+
+static enum result draft(struct replay *replay, struct replayed_vehicle *replayed)
+{
+	const struct vehicle before = replayed->vehicle;
+
+	replayed->device_before = arena_copy_text(&replay->arena, span_of_text(before.device_id));
 	if (replayed->device_before == NULL)
 		return RESULT_MEMORY;
 	TRY(replay_row(replay, replayed));
@@ -330,9 +367,7 @@ static enum result draft(struct replay *replay, struct replayed_vehicle *replaye
 	TRY(replay_revoked(replay, replayed));
 	if (!replayed->is_changed)
 		return RESULT_OK;
-	vehicle->version++;
-	vehicle->updated_at_ms = replay->at_ms;
-	return add_write(replayed, (struct registry_write){.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = vehicle});
+	return bring_forward(replay, replayed, &before);
 }
 
 static enum result apply_to(struct replay *replay, struct replayed_vehicle *replayed)

@@ -356,6 +356,11 @@ static enum result issue_device(struct cert_authority *authority, const struct u
 {
 	EXCHANGE_CLEANUP struct exchange exchange = {.call = KEYD_ISSUE_DEVICE};
 	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
+	/* keyd's own reason, which the frame has no room to ask for. */
+	if (csr.size > CSR_SIZE_MAX) {
+		note_set(note, "the CSR is too large");
+		return RESULT_INVALID;
+	}
 	TRY(call(of_authority(authority), &exchange, keyd_put_issue(&exchange.request, reference_id, csr), note));
 	TRY(decoded(keyd_get_issue_answer(exchange.body, &certificate), note));
 	*ret_certificate = certificate;

@@ -293,7 +293,27 @@ static void test_clients(void **state)
 	assert_string_equal(findings.last_subject, "newcomer");
 }
 
-/* As after two changes whose leaves were appended in the other order. */
+/* Two changes may reach the log in the other order: the later change counts, not the later entry. */
+static void test_a_late_leaf_does_not_undo_a_later_change(void **state)
+{
+	struct fixture *fixture = *state;
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	struct backup backup = back_up(fixture);
+	struct findings findings;
+	struct fake_audit *audit = &fixture->audit;
+
+	change_tcu(fixture, &id, "tcu-1", "tcu-2");
+	change_tcu(fixture, &id, "tcu-2", "tcu-3");
+	char *last = audit->leaves[audit->count - 1];
+	audit->leaves[audit->count - 1] = audit->leaves[audit->count - 2];
+	audit->leaves[audit->count - 2] = last;
+	uint32_t version = vehicle_now(fixture, &id).version;
+	restore(fixture, &backup, &findings);
+	assert_string_equal(vehicle_now(fixture, &id).device_id, "tcu-3");
+	assert_int_equal(vehicle_now(fixture, &id).version, version);
+}
+
+/* As after two changes of two vehicles whose leaves were appended in the other order. */
 static void test_a_device_that_is_taken_is_left_out(void **state)
 {
 	struct fixture *fixture = *state;
@@ -354,6 +374,7 @@ int main(void)
 		TEST(test_refused_requests_change_nothing),
 		TEST(test_clients),
 		TEST(test_a_device_that_is_taken_is_left_out),
+		TEST(test_a_late_leaf_does_not_undo_a_later_change),
 		TEST(test_what_is_no_leaf_stops_it),
 	};
 
