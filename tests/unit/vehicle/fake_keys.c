@@ -90,9 +90,8 @@ static enum result index_vins(struct key_service *service, const struct tenant_i
 
 static void call_on_seal(struct fake_keys *keys)
 {
-	void (*on_seal)(void *context) = keys->on_seal;
+	fake_keys_hook *on_seal = atomic_exchange(&keys->on_seal, NULL);
 
-	keys->on_seal = NULL;
 	if (on_seal != NULL)
 		on_seal(keys->on_seal_context);
 }

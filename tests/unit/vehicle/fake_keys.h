@@ -11,6 +11,8 @@
 
 #define FAKE_TENANTS_MAX 8
 
+typedef void fake_keys_hook(void *context);
+
 struct fake_keys {
 	struct key_service service;
 	struct tenant_id tenants[FAKE_TENANTS_MAX]; /* those it has keys of */
@@ -19,7 +21,7 @@ struct fake_keys {
 	enum result index_result, seal_result, open_result, fingerprint_result; /* RESULT_OK: works */
 	long index_budget; /* VINs that may still be indexed; negative: without end */
 	atomic_int index_calls, seal_calls, open_calls;
-	void (*on_seal)(void *context); /* called once, before the next sealing; NULL: nothing */
+	_Atomic(fake_keys_hook *) on_seal; /* called once, before the next sealing; NULL: nothing */
 	void *on_seal_context;
 	struct reveal_authorisation authorisation; /* of the last open */
 };
