@@ -5,8 +5,10 @@
  *
  * Leaf: one JSON object, members in this order, absent ones left out:
  *   leafId, at, actor, tenantId, action, outcome, problem, referenceId | referenceIds, purpose, deviceId, newDeviceId,
- * serialNumber, state, version, revokedSerialNumbers, revealRequestId, reason, ticket, approvedBy, subject, count,
- * requestId, sourceAddress No VIN, no hashed VIN, no VIN index, no key.
+ *   serialNumber, state, version, revokedSerialNumbers, revealRequestId, reason, ticket, approvedBy, subject, count,
+ *   requestId, sourceAddress
+ *
+ * No VIN, no hashed VIN, no VIN index, no key.
  */
 #ifndef VINVEIL_VEHICLE_AUDIT_H
 #define VINVEIL_VEHICLE_AUDIT_H
