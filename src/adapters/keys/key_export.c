@@ -154,10 +154,8 @@ static enum result write_parts(const char *directory, const struct span parts[st
 	return vault_create_state(directory, &state, note);
 }
 
-enum result keys_local_import(const char *directory, struct entropy *entropy, struct span export_file,
-			      struct span passphrase, struct note *note)
+enum result keys_local_import(const char *directory, struct span export_file, struct span passphrase, struct note *note)
 {
-	(void)entropy; /* what is imported was random when it was made */
 	struct span parts[PART_COUNT];
 	BUF_CLEANUP struct buf plain = {.size_max = KEY_EXPORT_SIZE_MAX};
 	TRY(vault_check_none(directory, note));

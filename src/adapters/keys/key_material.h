@@ -36,8 +36,8 @@ MUST_USE enum result keys_local_verifier_key(const char *directory, const char *
 MUST_USE enum result keys_local_export(const char *directory, struct entropy *entropy, struct span passphrase,
 				       struct buf *ret_export, struct note *note);
 /* Into a directory without keys. RESULT_DENIED: wrong passphrase or damaged file; RESULT_INVALID: no such file. */
-MUST_USE enum result keys_local_import(const char *directory, struct entropy *entropy, struct span export_file,
-				       struct span passphrase, struct note *note);
+MUST_USE enum result keys_local_import(const char *directory, struct span export_file, struct span passphrase,
+				       struct note *note);
 
 /*
  * `restore --accept-loss`: forgets what was signed last in favour of a smaller or other tree, which the operator

@@ -231,7 +231,7 @@ static int run_import(const struct invocation *invocation)
 	code = offline_read_passphrase(invocation, false, &passphrase);
 	if (code != EXIT_DONE)
 		return code;
-	result = keys_local_import(paths.keys, entropy_system(), buf_span(&content), buf_span(&passphrase), &note);
+	result = keys_local_import(paths.keys, buf_span(&content), buf_span(&passphrase), &note);
 	if (result != RESULT_OK)
 		return fail("importing the keys", result, &note);
 	say("keys are in %s", paths.keys);

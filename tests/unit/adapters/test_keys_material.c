@@ -84,23 +84,18 @@ static void test_export_and_import(void **state)
 	assert_int_equal(keys_local_export(vault.directory, entropy_system(), span_of_text("short"), &file, NULL),
 			 RESULT_INVALID);
 	assert_int_equal(keys_local_export(vault.directory, entropy_system(), passphrase, &file, NULL), RESULT_OK);
-	assert_int_equal(keys_local_import(vault.directory, entropy_system(), buf_span(&file), passphrase, NULL),
-			 RESULT_CONFLICT);
+	assert_int_equal(keys_local_import(vault.directory, buf_span(&file), passphrase, NULL), RESULT_CONFLICT);
 
 	/* The old machine burns down; another directory takes its place. */
 	test_vault_remove(&vault);
-	assert_int_equal(keys_local_import(vault.directory, entropy_system(), buf_span(&file),
-					   span_of_text("a wrong passphrase"), NULL),
+	assert_int_equal(keys_local_import(vault.directory, buf_span(&file), span_of_text("a wrong passphrase"), NULL),
 			 RESULT_DENIED);
 	file.data[60] ^= 1;
-	assert_int_equal(keys_local_import(vault.directory, entropy_system(), buf_span(&file), passphrase, NULL),
-			 RESULT_DENIED);
+	assert_int_equal(keys_local_import(vault.directory, buf_span(&file), passphrase, NULL), RESULT_DENIED);
 	file.data[60] ^= 1;
-	assert_int_equal(
-		keys_local_import(vault.directory, entropy_system(), span_of_text("something"), passphrase, NULL),
-		RESULT_INVALID);
-	assert_int_equal(keys_local_import(vault.directory, entropy_system(), buf_span(&file), passphrase, NULL),
-			 RESULT_OK);
+	assert_int_equal(keys_local_import(vault.directory, span_of_text("something"), passphrase, NULL),
+			 RESULT_INVALID);
+	assert_int_equal(keys_local_import(vault.directory, buf_span(&file), passphrase, NULL), RESULT_OK);
 	test_vault_open(&vault);
 	assert_int_equal(vault.keys->ops->get_generations(vault.keys, &demo, &generations, NULL), RESULT_OK);
 	assert_true(generations.newest == 2 && generations.oldest == 1);
