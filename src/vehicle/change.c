@@ -37,6 +37,7 @@ void change_add_history(struct change *change, const struct uuid *reference_id, 
 {
 	struct flow_request *request = change->request;
 
+	change->moves_state |= entry.event == HISTORY_STATE_CHANGED;
 	entry.at_ms = clock_now_ms(request->platform->clock);
 	snprintf(entry.actor, sizeof(entry.actor), "%s", request->client->id);
 	const struct history_entry *kept = keep(change, &entry, sizeof(entry));
@@ -85,7 +86,12 @@ void change_revoke(struct change *change, const struct certificate_record *recor
 						  .has_serial = true,
 						  .serial = record->serial,
 						  .reason = reason});
-	change->revoked_count++;
+	if (change->revoked_count < CHANGE_WRITES_MAX) /* else there were too many writes, which failed the change */
+		change->revoked[change->revoked_count++] = (struct gateway_revocation){
+			.serial = record->serial,
+			.reference_id = record->reference_id,
+			.not_after_ms = record->not_after_ms,
+		};
 }
 
 /* So that a restore can bring about again what this change did. */
@@ -110,6 +116,23 @@ static enum result tell_event(struct change *change)
 	return RESULT_OK;
 }
 
+/* ---- what the device gateway must learn of a committed change --------------------------------------- */
+
+/* The registry has it durably already; here the live session is cut. */
+static void tell_gateway(const struct change *change)
+{
+	struct device_gateway *gateway = change->request->platform->gateway;
+
+	if (gateway == NULL)
+		return;
+	if (change->revoked_count > 0)
+		gateway->ops->revoke(gateway, change->revoked, change->revoked_count);
+	for (size_t i = 0; change->moves_state && i < change->count; i++)
+		if (change->writes[i].kind == REGISTRY_UPDATE_VEHICLE)
+			gateway->ops->refresh(gateway, &change->writes[i].vehicle->tenant,
+					      &change->writes[i].vehicle->reference_id);
+}
+
 static enum result commit(struct change *change, enum registry_conflict *ret_conflict)
 {
 	struct flow_request *request = change->request;
@@ -126,7 +149,9 @@ enum result change_commit(struct change *change, enum registry_conflict *ret_con
 	enum result result = commit(change, &conflict);
 
 	*ret_conflict = result == RESULT_CONFLICT ? conflict : REGISTRY_CONFLICT_NONE;
-	if (!change->request->event->is_recorded) { /* it did none of this */
+	if (change->request->event->is_recorded) /* committed, whatever became of its leaf */
+		tell_gateway(change);
+	else { /* it did none of this */
 		change->request->event->has_serial = false;
 		change->request->event->state = NULL;
 		change->request->event->version = 0;

@@ -14,7 +14,9 @@ struct change {
 	struct registry_write writes[CHANGE_WRITES_MAX];
 	size_t count;
 	enum result result; /* the first failure sticks, and change_commit tells it */
+	struct gateway_revocation revoked[CHANGE_WRITES_MAX];
 	size_t revoked_count;
+	bool moves_state; /* the lifecycle state: the gateway is told after the commit */
 };
 
 void change_init(struct change *change, struct flow_request *request);

@@ -13,7 +13,10 @@
 #include "vehicle/audit.h"
 #include "vehicle/owed_leaves.h"
 #include "vehicle/ports/cert_authority.h"
+#include "vehicle/ports/device_gateway.h"
 #include "vehicle/ports/registry.h"
+#include "vehicle/ports/telemetry_control.h"
+#include "vehicle/ports/telemetry_store.h"
 #include "vehicle/problem.h"
 
 struct platform {
@@ -21,6 +24,9 @@ struct platform {
 	struct key_service *keys;
 	struct cert_authority *authority;
 	struct audit_log *audit;
+	struct device_gateway *gateway;		     /* NULL: no broker is served */
+	struct telemetry_store *telemetry;	     /* for reading; NULL: there is none */
+	struct telemetry_control *telemetry_control; /* NULL: there is none */
 	struct owed_leaves *owed; /* NULL: what the log refuses waits in the outbox for the next start */
 	struct clock *clock;
 	struct entropy *entropy;

@@ -17,6 +17,7 @@ struct tenant {
 	struct tenant_id id;
 	enum check_digit_policy check_digit;
 	bool manifest_required;
+	uint32_t telemetry_retention_days; /* 0: the installation's default */
 	int64_t created_at_ms;
 };
 

@@ -27,7 +27,7 @@ def free_port_base():
         if base > 60000:
             raise RuntimeError("no free ports")
         try:
-            for port in range(base, base + 4):
+            for port in range(base, base + 8):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
             return base

@@ -706,6 +706,8 @@ enum result write_one(struct write *write, const struct registry_write *what)
 		return delete_idempotency(write, what->idempotency);
 	case REGISTRY_ADD_LEAF:
 		return add_leaf(write, what->leaf);
+	default:
+		break;
 	}
 	return RESULT_INVALID;
 }

@@ -13,8 +13,11 @@
 
 #include "base/arena.h"
 #include "vehicle/access.h"
+#include "vehicle/alert.h"
+#include "vehicle/claim.h"
 #include "vehicle/ports/audit_log.h"
 #include "vehicle/ports/key_service.h"
+#include "vehicle/remote_command.h"
 
 /* ---- records that are the registry's alone --------------------------------------------------------- */
 
@@ -47,6 +50,28 @@ struct idempotency_record {
 	int64_t created_at_ms;
 };
 
+/* A FleetWise document that an operator loaded for a tenant's vehicles (adapters/fleetwise/). */
+#define SIGNAL_DOCUMENT_SIZE_MAX ((size_t)4 << 20)
+#define SYNC_ID_LENGTH_MAX	 128
+
+/* Stored: never renumber. */
+enum signal_document_kind { SIGNAL_DECODER_MANIFEST = 1, SIGNAL_COLLECTION_SCHEMES = 2 };
+
+struct signal_document {
+	struct tenant_id tenant;
+	enum signal_document_kind kind;
+	char sync_id[SYNC_ID_LENGTH_MAX + 1];
+	struct span bytes; /* serialised, as it goes to the agent; in the reader's arena */
+	int64_t created_at_ms;
+};
+
+/* What the device gateway must refuse. */
+struct denied_certificate {
+	struct serial serial;
+	struct uuid reference_id; /* zero for a claim's */
+	int64_t not_after_ms;
+};
+
 /* ---- changes ---------------------------------------------------------------------------------------- */
 
 /* Which condition of a change set did not hold. */
@@ -62,6 +87,9 @@ enum registry_conflict {
 	REGISTRY_CONFLICT_REVEAL, /* its status has moved */
 	REGISTRY_CONFLICT_IDEMPOTENCY,
 	REGISTRY_CONFLICT_GENERATION, /* the vehicle is not at the generation expected */
+	REGISTRY_CONFLICT_COMMAND,    /* its ID is taken, or its version has moved */
+	REGISTRY_CONFLICT_CLAIM,      /* its name is taken; or it is used up, revoked or over */
+	REGISTRY_CONFLICT_OWNERSHIP,  /* the token was used or is over, or too many wait */
 };
 
 enum registry_write_kind {
@@ -86,7 +114,19 @@ enum registry_write_kind {
 	REGISTRY_INSERT_IDEMPOTENCY, /* idempotency: conflict when the key is there and younger than 24 h */
 	REGISTRY_UPDATE_IDEMPOTENCY, /* idempotency: status, body and serial of the one created at created_at_ms */
 	REGISTRY_DELETE_IDEMPOTENCY, /* idempotency: the running one created at created_at_ms, which came to nothing */
-	REGISTRY_ADD_LEAF,	     /* leaf: the outbox */
+	REGISTRY_INSERT_COMMAND,     /* command */
+	REGISTRY_UPDATE_COMMAND, /* command: status, is_final, reason, result, times; its row must be at version - 1 */
+	REGISTRY_INSERT_ALERT,	 /* alert */
+	REGISTRY_INSERT_CLAIM,	 /* claim */
+	REGISTRY_REVOKE_CLAIM,	 /* claim: by name and tenant, with revoked_at_ms; no-op when revoked already */
+	REGISTRY_USE_CLAIM,	 /* claim_use: used + 1 while it is not used up, revoked or over at at_ms, else
+				    REGISTRY_CONFLICT_CLAIM */
+	REGISTRY_INSERT_OWNERSHIP,    /* ownership; its certificate is denied from here on */
+	REGISTRY_TAKE_OWNERSHIP,      /* ownership_take: once, before it is over at at_ms. is_admitted: the certificate
+					 becomes the vehicle's (the change set inserts it, too) and is denied no more; else
+					 it      stays denied to its end */
+	REGISTRY_PUT_SIGNAL_DOCUMENT, /* document: replaces that of the same tenant, kind and sync ID */
+	REGISTRY_ADD_LEAF,	      /* leaf: the outbox */
 };
 
 enum device_put { DEVICE_ADDED, DEVICE_KNOWN, DEVICE_OTHER_KEY };
@@ -124,6 +164,20 @@ struct registry_write {
 		const struct client *client;
 		const struct reveal_request *reveal;
 		const struct idempotency_record *idempotency;
+		const struct remote_command *command;
+		const struct alert *alert;
+		const struct claim *claim;
+		struct {
+			const char *name;
+			int64_t at_ms;
+		} claim_use;
+		const struct ownership *ownership;
+		struct {
+			const uint8_t *token_sha256; /* SHA256_SIZE */
+			bool is_admitted;
+			int64_t at_ms;
+		} ownership_take;
+		const struct signal_document *document;
 		const struct audit_leaf *leaf;
 	};
 };
@@ -183,7 +237,56 @@ struct registry_ops {
 	enum result (*get_certificates)(struct registry *registry, const struct tenant_id *tenant,
 					const struct uuid *reference_id, size_t limit, struct arena *arena,
 					struct certificate_record **ret_records, size_t *ret_count, struct note *note);
-	/* Revoked and not expired at at_ms: the CRL's content. */
+	/* Whoever's it is: the certificate speaks for its tenant. Device certificates only. */
+	enum result (*find_certificate)(struct registry *registry, const struct serial *serial,
+					struct certificate_record *ret_record, struct note *note);
+	/* Everything whose certificate must not connect at at_ms: revoked ones, revoked claims', and those issued ahead
+	   that are not admitted (whether their token lives or not), each until it expires. */
+	enum result (*scan_denied)(struct registry *registry, int64_t at_ms, struct arena *arena,
+				   struct denied_certificate **ret_denied, size_t *ret_count, struct note *note);
+	/* Suspended vehicles of all tenants. */
+	enum result (*scan_suspended)(struct registry *registry, struct arena *arena, struct uuid **ret_ids,
+				      size_t *ret_count, struct note *note);
+
+	enum result (*get_command)(struct registry *registry, const struct tenant_id *tenant,
+				   const struct uuid *reference_id, const struct uuid *command_id, struct arena *arena,
+				   struct remote_command *ret_command, struct note *note);
+	/* Of one vehicle, newest first; before: NULL, or the ID of the last one seen. */
+	enum result (*list_commands)(struct registry *registry, const struct tenant_id *tenant,
+				     const struct uuid *reference_id, const struct uuid *before, size_t limit,
+				     struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+				     struct note *note);
+	/* CREATED and not over at at_ms, oldest first: what a vehicle that subscribes is to be sent (again). */
+	enum result (*list_waiting_commands)(struct registry *registry, const struct tenant_id *tenant,
+					     const struct uuid *reference_id, int64_t at_ms, size_t limit,
+					     struct arena *arena, struct remote_command **ret_commands,
+					     size_t *ret_count, struct note *note);
+	/* CREATED or IN_PROGRESS and over at at_ms, of all tenants: what is to be marked TIMED_OUT. */
+	enum result (*list_overdue_commands)(struct registry *registry, int64_t at_ms, size_t limit,
+					     struct arena *arena, struct remote_command **ret_commands,
+					     size_t *ret_count, struct note *note);
+	/* Newest first; before: 0 or the number of the last one seen. */
+	enum result (*list_alerts)(struct registry *registry, const struct tenant_id *tenant, uint64_t before,
+				   size_t limit, struct arena *arena, struct alert **ret_alerts, size_t *ret_count,
+				   struct note *note);
+
+	/* Whoever's it is: authentication. */
+	enum result (*find_claim)(struct registry *registry, const struct serial *serial, struct claim *ret_claim,
+				  struct note *note);
+	enum result (*get_claim)(struct registry *registry, const struct tenant_id *tenant, const char *name,
+				 struct claim *ret_claim, struct note *note);
+	/* Oldest first. */
+	enum result (*list_claims)(struct registry *registry, const struct tenant_id *tenant, struct arena *arena,
+				   struct claim **ret_claims, size_t *ret_count, struct note *note);
+	/* RESULT_ABSENT: unknown, used, or over at at_ms. */
+	enum result (*find_ownership)(struct registry *registry, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
+				      struct arena *arena, struct ownership *ret_ownership, struct note *note);
+	/* The newest of its kind, with bytes only when with_bytes. RESULT_ABSENT: none. */
+	enum result (*get_signal_document)(struct registry *registry, const struct tenant_id *tenant,
+					   enum signal_document_kind kind, bool with_bytes, struct arena *arena,
+					   struct signal_document *ret_document, struct note *note);
+
+	/* Revoked and not expired at at_ms, claims' and lapsed ones issued ahead included: the CRL's content. */
 	enum result (*scan_revoked)(struct registry *registry, int64_t at_ms, struct arena *arena,
 				    struct revoked_certificate **ret_revoked, size_t *ret_count, struct note *note);
 	/* Which vehicle and device a key was certified for. */

@@ -1,0 +1,46 @@
+/*
+ * One request of a vehicle or of a claim on its way through the flows: who is asking, the arena, and the audit event.
+ * Private to fleet/.
+ *
+ *   fleet_call_begin → a flow → fleet_call_end: the leaf, unless a change has carried it
+ */
+#ifndef VINVEIL_FLEET_CALL_H
+#define VINVEIL_FLEET_CALL_H
+
+#include "base/pool.h"
+#include "fleet/fleet.h"
+
+#define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
+
+struct fleet {
+	struct fleet_config config;
+	const struct platform *platform;
+	struct pool *pool;
+	struct fleet_counters counters;
+};
+
+struct fleet_call {
+	struct fleet *fleet;
+	struct arena arena;
+	struct audit_event event;
+	struct client client; /* stands for the vehicle or the claim: its ID is the trail's and the history's actor */
+	struct flow_request flow;
+};
+
+/* actor: at most CLIENT_ID_LENGTH_MAX; "gateway", "claim:NAME". address and action are borrowed until the end.
+   RESULT_ABSENT: no such tenant. Fails like the registry; fleet_call_release() is due even then. */
+MUST_USE enum result fleet_call_begin(struct fleet_call *call, struct fleet *fleet, const char *action,
+				      const char *actor, const struct tenant_id *tenant, const char *address);
+/* Records the leaf of how it ended and waits until it is durable. RESULT_OK also when a change has carried it. */
+MUST_USE enum result fleet_call_end(struct fleet_call *call, enum problem problem);
+void fleet_call_release(struct fleet_call *call);
+#define FLEET_CALL_CLEANUP __attribute__((cleanup(fleet_call_release)))
+
+/* fleet_provisioning.c: the two topics of a claim, each to its accepted or rejected answer. Blocks; on the pool. */
+void fleet_provisioning_take(struct fleet *fleet, const struct gateway_claim_message *message);
+
+/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. */
+MUST_USE enum result checkins_take(struct fleet *fleet, const struct gateway_event *event,
+				   const struct tenant_id *tenant);
+
+#endif
