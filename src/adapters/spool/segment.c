@@ -133,6 +133,8 @@ static enum result fill_new(int fd, uint64_t number, size_t size, mode_t mode, s
 	if (base == MAP_FAILED)
 		return fail(note, "mapping", "a segment");
 	madvise(base, size, MADV_DONTDUMP);
+	/* Its pages are faulted in here and not while the broker appends. A kernel that cannot does it as it comes. */
+	madvise(base, size, MADV_POPULATE_WRITE);
 	*ret_segment = (struct segment){.base = base, .size = size, .number = number, .tag = header.tag};
 	return RESULT_OK;
 }
