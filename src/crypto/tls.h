@@ -47,7 +47,8 @@ struct tls_server_config {
 	const char *client_root_path; /* PEM: the root, and issuers below it that clients need not send; NULL:
 					 client certificates are not asked for */
 	bool allow_tls12;
-	const char *device_root_path; /* the same for vehicles and their claims; NULL: theirs get an alert */
+	/* Vehicles and their claims: their root, and the issuer below it (or NULL). NULL: theirs get an alert. */
+	const char *device_root_path, *device_issuer_path;
 };
 
 MUST_USE enum result tls_server_open(const struct tls_server_config *config, struct tls_server **ret_server,

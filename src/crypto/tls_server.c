@@ -207,10 +207,11 @@ static enum result load_authorities(struct tls_server *server, const struct tls_
 		return RESULT_MEMORY;
 	TRY(load_authority(config->client_root_path, seen, server->operators, note));
 	TRY(load_authority(config->device_root_path, seen, server->devices, note));
+	TRY(load_authority(config->device_issuer_path, seen, server->devices, note));
 	for (int i = 0; i < sk_X509_num(server->devices); i++) {
 		if (!holds(server->operators, sk_X509_value(server->devices, i)))
 			continue;
-		note_set(note, "%s: must have nothing in common with %s", config->device_root_path,
+		note_set(note, "the device root and issuer must have nothing in common with %s",
 			 config->client_root_path);
 		return RESULT_INVALID;
 	}

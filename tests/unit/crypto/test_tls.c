@@ -34,7 +34,8 @@ struct identity {
 };
 
 static char directory[] = "/tmp/vinveil-tls-XXXXXX";
-static struct authority operators, strangers, devices; /* devices: an issuer below its root; the file holds both */
+static struct authority operators, strangers, devices; /* devices: an issuer below its root */
+static char device_issuer_path[PATH_SIZE];
 static struct identity operator_identity, expired_identity, future_identity, foreign_identity, server_identity,
 	purposeless_identity, device_identity, old_device_identity;
 static struct tls_server *server;
@@ -73,14 +74,14 @@ static void make_authority(const char *file, struct authority *ret_authority)
 
 static void make_device_authority(const char *file, struct authority *ret_authority)
 {
-	BUF_CLEANUP struct buf pem = {0}, both = {0}, csr = {0}, der = {0};
+	BUF_CLEANUP struct buf pem = {0}, root_pem = {0}, csr = {0}, der = {0};
 	int64_t now_ms = clock_now_ms(clock_system());
 	struct private_key *root_key, *key;
 	struct issuer *root;
 
 	assert_ok(private_key_generate(PRIVATE_KEY_P256, &root_key, NULL));
-	assert_ok(certificate_make_root(root_key, file, 1, now_ms - 30 * DAY_MS, entropy_system(), &both, NULL));
-	assert_ok(issuer_open(buf_span(&both), root_key, &root, NULL));
+	assert_ok(certificate_make_root(root_key, file, 1, now_ms - 30 * DAY_MS, entropy_system(), &root_pem, NULL));
+	assert_ok(issuer_open(buf_span(&root_pem), root_key, &root, NULL));
 	assert_ok(private_key_generate(PRIVATE_KEY_P256, &key, NULL));
 	assert_ok(csr_make(key, &csr, NULL));
 	assert_ok(issuer_issue_intermediate(root, entropy_system(), "device issuer", buf_span(&csr),
@@ -88,8 +89,8 @@ static void make_device_authority(const char *file, struct authority *ret_author
 	assert_ok(certificate_der_to_pem(buf_span(&der), &pem));
 	assert_ok(issuer_open(buf_span(&pem), key, &ret_authority->issuer, NULL));
 	issuer_close(root);
-	assert_ok(buf_append(&both, buf_span(&pem)));
-	write_file(file, buf_span(&both), 0644, ret_authority->path);
+	write_file(file, buf_span(&root_pem), 0644, ret_authority->path);
+	write_file("device-issuer.pem", buf_span(&pem), 0644, device_issuer_path);
 }
 
 static void save_identity(const char *name, struct span der, const struct private_key *key, struct identity *ret)
@@ -173,11 +174,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	char command_free[PATH_SIZE];
-	static const char *const files[] = {"operators.pem", "strangers.pem", "crm.pem",	 "crm.key",
-					    "expired.pem",   "expired.key",   "future.pem",	 "future.key",
-					    "localhost.pem", "localhost.key", "purposeless.pem", "purposeless.key",
-					    "foreign.pem",   "foreign.key",   "both.pem",	 "devices.pem",
-					    "batch-7.pem",   "batch-7.key",   "batch-6.pem",	 "batch-6.key"};
+	static const char *const files[] = {"operators.pem",	 "strangers.pem", "crm.pem",	     "crm.key",
+					    "expired.pem",	 "expired.key",	  "future.pem",	     "future.key",
+					    "localhost.pem",	 "localhost.key", "purposeless.pem", "purposeless.key",
+					    "foreign.pem",	 "foreign.key",	  "both.pem",	     "devices.pem",
+					    "device-issuer.pem", "batch-7.pem",	  "batch-7.key",     "batch-6.pem",
+					    "batch-6.key"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -205,6 +207,7 @@ static int open_server_for_both(void **state)
 
 	(void)state;
 	config.device_root_path = devices.path;
+	config.device_issuer_path = device_issuer_path;
 	return tls_server_open(&config, &server, NULL) == RESULT_OK ? 0 : -1;
 }
 
@@ -601,6 +604,7 @@ static void resumption_does_not_change_the_authority(void **state)
 
 	close_server(state);
 	config.device_root_path = devices.path;
+	config.device_issuer_path = device_issuer_path;
 	config.allow_tls12 = true;
 	assert_ok(tls_server_open(&config, &server, NULL));
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
