@@ -459,6 +459,26 @@ static void test_a_token_is_good_for_an_hour(void **state)
 	refuse(fixture, &late, VIN_B, "tcu-2", PROBLEM_OWNERSHIP_INVALID);
 }
 
+static void let_an_hour_pass(void *context)
+{
+	struct fixture *fixture = context;
+
+	fixture->clock.now_ms += HOUR_MS;
+}
+
+/* Between its being looked up and its being used. */
+static void test_a_token_that_is_over_meanwhile(void **state)
+{
+	struct fixture *fixture = *state;
+	START_CLEANUP struct start start = start_fresh(fixture, 10);
+
+	fixture->keys.on_seal_context = fixture;
+	fixture->keys.on_seal = let_an_hour_pass;
+	refuse(fixture, &start, VIN_A, "tcu-1", PROBLEM_OWNERSHIP_INVALID);
+	assert_int_equal(vehicle_count(fixture), 0);
+	assert_int_equal(claim_now(fixture, &start.claim).used, 0);
+}
+
 static void test_a_token_is_of_its_claim(void **state)
 {
 	struct fixture *fixture = *state;
@@ -633,6 +653,7 @@ static void test_one_token_makes_one_vehicle(void **state)
 	race->is_one_token = true;
 	race_run(race);
 	assert_int_equal(race_count(race, PROBLEM_NONE), 1);
+	assert_int_equal(race_count(race, PROBLEM_OWNERSHIP_INVALID), REQUESTS - 1);
 	assert_int_equal(vehicle_count(race->fixture), 1);
 	assert_int_equal(claim_now(race->fixture, &race->claim).used, 1);
 	race_free(race);
@@ -660,6 +681,7 @@ static void test_one_message_many_times(void **state)
 	race->is_one_token = race->is_one_vin = true;
 	race_run(race);
 	assert_int_equal(race_count(race, PROBLEM_NONE), 1);
+	assert_int_equal(race_count(race, PROBLEM_OWNERSHIP_INVALID), REQUESTS - 1);
 	assert_int_equal(vehicle_count(race->fixture), 1);
 	race_free(race);
 }
@@ -687,6 +709,7 @@ int main(void)
 		TEST(test_tokens_of_nobody),
 		TEST(test_a_token_is_used_once),
 		TEST(test_a_token_is_good_for_an_hour),
+		TEST(test_a_token_that_is_over_meanwhile),
 		TEST(test_a_token_is_of_its_claim),
 		TEST(test_each_tenants_claim_makes_its_own_vehicle),
 		TEST(test_a_claim_revoked_meanwhile),
