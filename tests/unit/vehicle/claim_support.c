@@ -6,29 +6,20 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-int set_up_with_gateway(void **state)
+bool gateway_denies(const struct fixture *fixture, const struct serial *serial)
 {
-	struct fake_gateway *gateway = calloc(1, sizeof(*gateway));
+	bool is_denied = false;
 
-	assert_non_null(gateway);
-	if (set_up(state) != 0)
-		return 1;
-	fake_gateway_init(gateway);
-	((struct fixture *)*state)->platform.gateway = &gateway->gateway;
-	return 0;
-}
-
-int tear_down_with_gateway(void **state)
-{
-	free(claim_gateway(*state));
-	return tear_down(state);
-}
-
-struct fake_gateway *claim_gateway(struct fixture *fixture)
-{
-	return (struct fake_gateway *)fixture->platform.gateway;
+	for (size_t i = 0; i < fixture->gateway.count; i++) {
+		const struct fake_gateway_call *call = &fixture->gateway.calls[i];
+		bool is_of_it = memcmp(call->serial.bytes, serial->bytes, SERIAL_SIZE) == 0;
+		if (is_of_it && call->kind == GATEWAY_TOLD_REVOKE)
+			is_denied = true;
+		if (is_of_it && call->kind == GATEWAY_TOLD_ACTIVATE)
+			is_denied = false;
+	}
+	return is_denied;
 }
 
 void make_claim_certificate(struct fixture *fixture, const char *name, struct buf *ret_pem)

@@ -1,17 +1,14 @@
-/* What the tests of claims share: claims with their certificates, and a fixture whose gateway remembers. */
+/* What the tests of claims share: claims with their certificates, and certificates that were issued ahead. */
 #ifndef VINVEIL_TESTS_VEHICLE_CLAIM_SUPPORT_H
 #define VINVEIL_TESTS_VEHICLE_CLAIM_SUPPORT_H
 
-#include "fake_gateway.h"
 #include "support.h"
 #include "vehicle/fleet_provisioning.h"
 
 #define CLAIM_DAYS 30
 
-/* The plain fixture with a fake gateway, which claim_gateway() gives. */
-int set_up_with_gateway(void **state);
-int tear_down_with_gateway(void **state);
-struct fake_gateway *claim_gateway(struct fixture *fixture);
+/* By what the gateway was told last of this certificate. */
+bool gateway_denies(const struct fixture *fixture, const struct serial *serial);
 
 /* A certificate of the claim profile, in PEM; the caller releases it. */
 void make_claim_certificate(struct fixture *fixture, const char *name, struct buf *ret_pem);

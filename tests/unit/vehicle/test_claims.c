@@ -163,7 +163,7 @@ static void test_revoked(void **state)
 	assert_true(revoked.is_revoked);
 	assert_int_equal(revoked.revoked_at_ms, fixture->clock.now_ms);
 	assert_problem(authenticate(fixture, &claim.serial), PROBLEM_CLAIM_REFUSED);
-	assert_true(fake_gateway_denies(claim_gateway(fixture), &claim.serial));
+	assert_true(gateway_denies(fixture, &claim.serial));
 	assert_ok(crl_make(&fixture->platform, &crl, &note));
 	assert_int_equal(fixture->authority.revoked_count, 1);
 
@@ -172,7 +172,7 @@ static void test_revoked(void **state)
 	assert_problem(revoke(fixture, "line", &revoked), PROBLEM_NONE);
 	assert_int_equal(revoked.revoked_at_ms, fixture->clock.now_ms - 1000);
 	assert_int_equal(fixture->audit.count, leaves);
-	assert_int_equal(fake_gateway_count(claim_gateway(fixture), FAKE_REVOKED), 1);
+	assert_int_equal(fake_gateway_count(&fixture->gateway, GATEWAY_TOLD_REVOKE), 1);
 }
 
 /* The gateway's is a claim's: it cuts no vehicle. */
@@ -183,7 +183,7 @@ static void test_the_gateway_is_told_of_no_vehicle(void **state)
 	static const struct uuid nobody;
 
 	assert_problem(revoke(fixture, "line", &revoked), PROBLEM_NONE);
-	const struct gateway_revocation *told = &claim_gateway(fixture)->told[0].revocation;
+	const struct fake_gateway_call *told = fake_gateway_call(&fixture->gateway, GATEWAY_TOLD_REVOKE, 0);
 	assert_true(uuid_equal(&told->reference_id, &nobody));
 	assert_int_equal(told->not_after_ms, claim.not_after_ms);
 }
@@ -231,7 +231,7 @@ static void test_components_away(void **state)
 	/* Committed, but its leaf is not durable: told as unavailable, and cut all the same. */
 	fixture->audit.append_result = RESULT_UNAVAILABLE;
 	assert_problem(revoke(fixture, "line", &revoked), PROBLEM_UNAVAILABLE);
-	assert_true(fake_gateway_denies(claim_gateway(fixture), &claim.serial));
+	assert_true(gateway_denies(fixture, &claim.serial));
 	fixture->audit.append_result = RESULT_OK;
 	assert_problem(revoke(fixture, "line", &revoked), PROBLEM_NONE);
 	assert_true(revoked.is_revoked);
@@ -240,7 +240,7 @@ static void test_components_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_with_gateway, tear_down_with_gateway)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(test_bad_names_and_counts),
 		TEST(test_only_a_claim_certificate_of_the_issuer),
 		TEST(test_names_and_certificates_are_unique),

@@ -20,7 +20,7 @@ static bool is_denied(struct fixture *fixture, const struct serial *serial)
 	for (size_t i = 0; i < count; i++)
 		found |= memcmp(denied[i].serial.bytes, serial->bytes, SERIAL_SIZE) == 0;
 	/* Whoever starts anew must learn what the running gateway was told. */
-	assert_int_equal(found, fake_gateway_denies(claim_gateway(fixture), serial));
+	assert_int_equal(found, gateway_denies(fixture, serial));
 	return found;
 }
 
@@ -105,7 +105,7 @@ static void test_bad_csrs(void **state)
 		assert_problem(create_certificate(fixture, &claim, &bad[i], &certificate), PROBLEM_CSR_INVALID);
 	assert_null(certificate.der.data);
 	assert_int_equal(fixture->authority.issued, 0);
-	assert_int_equal(fake_gateway_count(claim_gateway(fixture), FAKE_REVOKED), 0);
+	assert_int_equal(fake_gateway_count(&fixture->gateway, GATEWAY_TOLD_REVOKE), 0);
 }
 
 static void test_a_certificate_ahead_is_denied(void **state)
@@ -129,7 +129,7 @@ static void test_a_certificate_ahead_is_denied(void **state)
 	assert_true(is_denied(fixture, &start.serial));
 	/* No live session is cut for it. */
 	static const struct uuid nobody;
-	assert_true(uuid_equal(&claim_gateway(fixture)->told[0].revocation.reference_id, &nobody));
+	assert_true(uuid_equal(&fake_gateway_call(&fixture->gateway, GATEWAY_TOLD_REVOKE, 0)->reference_id, &nobody));
 }
 
 static void test_names_and_tokens_are_never_the_same(void **state)
@@ -154,7 +154,7 @@ static void test_components_away_at_the_first_step(void **state)
 	assert_problem(create_certificate(fixture, &claim, &csr, &certificate), PROBLEM_UNAVAILABLE);
 	fixture->authority.issue_result = RESULT_EXHAUSTED;
 	assert_problem(create_certificate(fixture, &claim, &csr, &certificate), PROBLEM_BUDGET_EXHAUSTED);
-	assert_int_equal(fake_gateway_count(claim_gateway(fixture), FAKE_REVOKED), 0);
+	assert_int_equal(fake_gateway_count(&fixture->gateway, GATEWAY_TOLD_REVOKE), 0);
 	assert_null(certificate.der.data);
 }
 
@@ -689,7 +689,7 @@ static void test_one_message_many_times(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_with_gateway, tear_down_with_gateway)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(test_bad_csrs),
 		TEST(test_a_certificate_ahead_is_denied),
 		TEST(test_names_and_tokens_are_never_the_same),
