@@ -44,6 +44,10 @@ static const struct problem_text texts[PROBLEM_COUNT] = {
 	[PROBLEM_CERTIFICATE_LIMIT] = {409, "Certificate limit",
 				       "There are two certificates already; remove one, or "
 				       "ask for a renewal with revokeOthers."},
+	[PROBLEM_VEHICLE_NOT_COMMANDABLE] = {409, "Vehicle not commandable",
+					     "The vehicle is suspended or decommissioned, or it has no device."},
+	[PROBLEM_COMMAND_LIMIT] = {409, "Command limit",
+				   "As many commands wait for the vehicle as may; wait for some to end."},
 	[PROBLEM_REQUEST_IN_PROGRESS] = {409, "Request in progress",
 					 "A request with this Idempotency-Key is still running."},
 	[PROBLEM_REVEAL_GONE] = {410, "Reveal used or expired", "It can be used once, in time; ask for a new one."},

@@ -35,9 +35,11 @@ enum problem {
 	PROBLEM_VEHICLE_NOT_PROVISIONABLE,
 	PROBLEM_TRANSITION_NOT_ALLOWED,
 	PROBLEM_REVEAL_NOT_APPROVED,
-	PROBLEM_ALREADY_EXISTS,	     /* client, tenant, fingerprint */
-	PROBLEM_CERTIFICATE_LIMIT,   /* two live certificates already */
-	PROBLEM_REQUEST_IN_PROGRESS, /* same Idempotency-Key still running */
+	PROBLEM_ALREADY_EXISTS,		 /* client, tenant, fingerprint */
+	PROBLEM_CERTIFICATE_LIMIT,	 /* two live certificates already */
+	PROBLEM_VEHICLE_NOT_COMMANDABLE, /* suspended, decommissioned, or without a device */
+	PROBLEM_COMMAND_LIMIT,		 /* as many commands wait for the vehicle as may */
+	PROBLEM_REQUEST_IN_PROGRESS,	 /* same Idempotency-Key still running */
 	/* 410 */
 	PROBLEM_REVEAL_GONE, /* used or expired */
 	/* 412, 428 */
