@@ -234,6 +234,7 @@ vectors = {
     "decoder-missing": data([(0, 1, 1.0)], decoder=b""),
     "decoder-long": data([(0, 1, 1.0)], decoder=b"d" * 129),
     "decoder-longest": data([(0, 1, 1.0)], decoder=b"d" * 128),
+    "decoder-dots": data([(0, 1, 1.0)], decoder=b"a..b"),
     "decoder-space": data([(0, 1, 1.0)], decoder=b"a b"),
     "decoder-vin": data([(0, 1, 1.0)], decoder=b"car/" + VIN),
     "checkin": TYPE["Checkin"](document_sync_ids=[b"demo/heartbeat/1", b"demo/car/1"],

@@ -4,7 +4,7 @@
 #include "adapters/fleetwise/description.h"
 #include "adapters/fleetwise/signal_names.pb-c.h"
 #include "base/text.h"
-#include "vehicle/ports/telemetry_store.h"
+#include "vehicle/telemetry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +163,9 @@ static enum result read_signal(struct manifest *manifest, const json_t *json, si
 	TRY(member_check(description, json, members, COUNT(members)));
 	TRY(member_whole(description, json, "id", 1, FLEETWISE_SIGNAL_ID_MAX, &head.id));
 	TRY(member_text(description, json, "name", SIGNAL_NAME_LENGTH_MAX, &name));
+	if (!signal_name_is_valid(span_of_text(name)))
+		return description_refuse(description, PROBLEM_VALUE_INVALID,
+					  "the member name must be a dotted path without empty parts.");
 	if (strcmp(name, VIN_SIGNAL) == 0)
 		return description_refuse(description, PROBLEM_VIN_NOT_ALLOWED,
 					  "it is the VIN, which vehicles are not to send.");

@@ -79,6 +79,7 @@ static const struct {
 	{"/signals/1/name", "\"\"", VALUE, "In signal 2: "},
 	{"/signals/1/name", "\"Vehicle.5YJSA1H12FFP71790\"", HOLDS_VIN, "In signal 2: the member name holds"},
 	{"/signals/1/name", "\"Vehicle.VehicleIdentification.VIN\"", HOLDS_VIN, "In signal 2: it is the VIN"},
+	{"/signals/1/name", "\"Vehicle..Speed\"", VALUE, "In signal 2: the member name must be a dotted path"},
 	{"/signals/1/datatype", "\"bool\"", VALUE, "In signal 2: the member datatype is none of the words"},
 	{"/signals/1/datatype", "\"string\"", VALUE, "In signal 2: only a customDecodingSignal can be a string."},
 	{"/signals/1/interfaceId", NULL, MALFORMED, "In signal 2: the member interfaceId is missing."},
