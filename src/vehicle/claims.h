@@ -26,7 +26,8 @@ enum problem claims_register(struct flow_request *request, const struct claim_re
 enum problem claims_list(struct flow_request *request, struct claim **ret_claims, size_t *ret_count);
 enum problem claims_get(struct flow_request *request, const char *name, struct claim *ret_claim);
 
-/* From the answer on nobody gets anything by it, and its sessions at the gateway end. Revoking again changes nothing. */
+/* From the answer on nobody gets anything by it, and its sessions at the gateway end. Revoking again changes nothing.
+ */
 enum problem claims_revoke(struct flow_request *request, const char *name, struct claim *ret_claim);
 
 /* "active", "revoked", "expired", "used-up" */
