@@ -8,19 +8,6 @@
 #include "crypto/pkcs7.h"
 #include "vehicle/enrollment.h"
 
-#define BASE64_LINE_BYTES 48 /* 64 characters: command-line tools do not take lines of any length */
-
-static enum result append_lines(struct buf *body, struct span bytes)
-{
-	for (size_t at = 0; at < bytes.size; at += BASE64_LINE_BYTES) {
-		size_t rest = bytes.size - at;
-
-		TRY(base64_append(body, span_of(bytes.data + at, rest < BASE64_LINE_BYTES ? rest : BASE64_LINE_BYTES)));
-		TRY(buf_append_text(body, "\r\n"));
-	}
-	return RESULT_OK;
-}
-
 /* pem: what was issued here, so it can only fail by want of memory. */
 static enum problem answer_certificates(struct call *call, struct span pem)
 {
@@ -33,7 +20,8 @@ static enum problem answer_certificates(struct call *call, struct span pem)
 		return problem_of_result(result);
 	answer_begin(call, 200, "application/pkcs7-mime; smime-type=certs-only");
 	answer_header(call, "Content-Transfer-Encoding", "base64");
-	return problem_of_result(append_lines(&call->exchange->response.body, buf_span(&message)));
+	/* In one line (RFC 8951 section 3.1): there are clients that stumble over the end of one. */
+	return problem_of_result(base64_append(&call->exchange->response.body, buf_span(&message)));
 }
 
 enum problem est_cacerts(struct call *call)
