@@ -31,6 +31,9 @@ route_handler tenant_list, tenant_create;
 /* signal_documents.c */
 route_handler signal_documents_create, signal_documents_read;
 
+/* est.c */
+route_handler est_cacerts, est_enroll, est_renew;
+
 /* openapi.c, operations.c */
 route_handler openapi_document;
 route_handler operations_health, operations_ready, operations_metrics, operations_crl;
