@@ -27,17 +27,17 @@ static const char manners[] =
 	"set_tcp_nodelay true\n"
 	"# What waits in a vehicle's session. Never 0: the broker then disconnects at each denied publish.\n"
 	"max_queued_messages 1000\n"
-	"# QoS 2 would have a message stored twice over for nothing: duplicates are recognised later.\n"
-	"max_qos 1\n"
-	"# AWS IoT's payload of 128 KiB, its topic and head. It bounds vinveild's frames, too.\n"
-	"max_packet_size 135168\n"
-	"# No vehicle's message is kept for others; and a store of them would have no bound.\n"
+	"max_queued_bytes 4194304\n"
+	"queue_qos0_messages false\n"
+	"# Vehicles' payloads have a bound of 128 KiB; vinveild's frames are larger. message_size_limit would not do:\n"
+	"# it acknowledges to MQTT 3 what it drops.\n"
+	"max_packet_size 262144\n"
+	"# No vehicle's message is kept for others; a store of them would have no bound.\n"
 	"retain_available false\n"
 	"# Sessions live in memory: commands that wait are the registry's, and nothing of a vehicle lies on this\n"
 	"# disk but in the spools.\n"
 	"persistence false\n"
-	"persistent_client_expiration 1d\n"
-	"max_connections -1\n"
+	"persistent_client_expiration 7d\n"
 	"# Nothing may be learnt about others: there is no $SYS tree; and client IDs that clients choose do not\n"
 	"# reach the log.\n"
 	"sys_interval 0\n"
@@ -47,7 +47,7 @@ static const char manners[] =
 	"log_type warning\n"
 	"log_timestamp_format %Y-%m-%dT%H:%M:%S\n";
 
-/* Those of a listener that vehicles reach. */
+/* Those of a listener that vehicles reach. With either of the two as user name, the plugin would not be asked. */
 static const char tls_listener[] =
 	"protocol %s\n"
 	"cafile %s/gateway/device-ca.pem\n"
@@ -56,7 +56,8 @@ static const char tls_listener[] =
 	"tls_version tlsv1.2\n"
 	"require_certificate true\n"
 	"use_identity_as_username false\n"
-	"use_subject_as_username false\n";
+	"use_subject_as_username false\n"
+	"max_qos 1\n";
 
 static enum result append_plugin(const struct broker_config *config, struct buf *text)
 {

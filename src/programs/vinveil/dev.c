@@ -424,7 +424,7 @@ static bool take_limits(const struct invocation *invocation, struct installation
 				 &installation->stale_refuse_seconds) &&
 	       option_get_number(invocation, "stale-close-seconds", 2, 864000, installation->stale_close_seconds,
 				 &installation->stale_close_seconds) &&
-	       option_get_number(invocation, "telemetry-spool-mib", 32, 1048576, installation->telemetry_spool_mib,
+	       option_get_number(invocation, "telemetry-spool-mib", 48, 1048576, installation->telemetry_spool_mib,
 				 &installation->telemetry_spool_mib);
 }
 
