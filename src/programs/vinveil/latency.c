@@ -28,6 +28,15 @@ void latency_add(struct latency *latency, uint64_t us)
 		latency->most_us = us;
 }
 
+void latency_merge(struct latency *latency, const struct latency *other)
+{
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+		latency->counts[i] += other->counts[i];
+	latency->total += other->total;
+	if (other->most_us > latency->most_us)
+		latency->most_us = other->most_us;
+}
+
 uint64_t latency_of(const struct latency *latency, unsigned per_mille)
 {
 	uint64_t wanted = (latency->total * per_mille + 999) / 1000, seen = 0;

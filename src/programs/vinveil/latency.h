@@ -14,6 +14,7 @@ struct latency {
 };
 
 void latency_add(struct latency *latency, uint64_t us);
+void latency_merge(struct latency *latency, const struct latency *other);
 /* Of so many in a thousand (500: the median), the longest; 0 when there are none. */
 uint64_t latency_of(const struct latency *latency, unsigned per_mille);
 

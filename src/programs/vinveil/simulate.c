@@ -5,21 +5,18 @@
 #include "programs/vinveil/api_connection.h"
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/simulate_drive.h"
-#include "programs/vinveil/simulate_fleet.h"
+#include "programs/vinveil/simulate_split.h"
 #include "programs/vinveil/simulate_provision.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
-#define VEHICLES_MAX	     100000
-#define RATE_MAX	     10000.0
-#define CREDENTIALS_DEFAULT  "simulation" /* in the development installation */
-#define PARALLEL_DEFAULT     8
-#define DESCRIPTORS_EACH     3 /* libmosquitto keeps a socket pair beside the connection */
-#define DESCRIPTORS_FOR_SELF 256
+#define VEHICLES_MAX	    100000
+#define RATE_MAX	    10000.0
+#define CREDENTIALS_DEFAULT "simulation" /* in the development installation */
+#define PARALLEL_DEFAULT    8
 
 struct simulation {
 	const struct invocation *invocation;
@@ -187,20 +184,6 @@ static int take_options(struct simulation *simulation)
 	return EXIT_DONE;
 }
 
-static int raise_limits(size_t vehicles)
-{
-	struct rlimit files;
-	rlim_t wanted = vehicles * DESCRIPTORS_EACH + DESCRIPTORS_FOR_SELF;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
-		return EXIT_DONE;
-	struct rlimit more = {wanted, files.rlim_max > wanted ? files.rlim_max : wanted};
-	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return EXIT_DONE;
-	say_error("%zu vehicles need %llu open files, and at most %llu are allowed: raise the limit (ulimit -n)", vehicles,
-		  (unsigned long long)wanted, (unsigned long long)files.rlim_max);
-	return EXIT_FAILED;
-}
-
 /* ---- the run ---------------------------------------------------------------------------------------------- */
 
 static int provision(struct simulation *simulation)
@@ -286,7 +269,7 @@ static int drive(struct simulation *simulation, struct fleet_counts *counts)
 	simulation->fleet.count = simulation->count;
 	simulation->fleet.seed = simulation->seed;
 	simulation->fleet.tell_settled = tell_settled;
-	enum result result = fleet_run(&simulation->fleet, &is_stopped, counts, &note);
+	enum result result = fleet_run_split(&simulation->fleet, &is_stopped, counts, &note);
 	return result == RESULT_OK ? EXIT_DONE : fail("the fleet", result, &note);
 }
 
@@ -317,8 +300,6 @@ static int run_simulate(const struct invocation *invocation)
 	int code = take_options(&simulation);
 	if (code == EXIT_DONE)
 		code = locate(&simulation);
-	if (code == EXIT_DONE)
-		code = raise_limits(simulation.count);
 	if (code != EXIT_DONE)
 		return code;
 	sigaction(SIGINT, &action, NULL);
