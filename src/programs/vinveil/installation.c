@@ -306,8 +306,9 @@ static enum result write_vinveild_config(const struct installation *installation
 			      installation->listen_address, installation->api_port, installation->operations_port));
 	TRY(buf_append_format(&text,
 			      "\n[tls]\ncertificate = %s/tls/server.pem\nkey = %s/tls/server.key\n"
-			      "client_root = %s/ca/operator-root.pem\n",
-			      directory, directory, directory));
+			      "client_root = %s/ca/operator-root.pem\ndevice_root = %s/ca/device-root.pem\n"
+			      "device_issuer = %s/ca/device-issuer.pem\n",
+			      directory, directory, directory, directory, directory));
 	TRY(buf_append_format(&text,
 			      "\n[storage]\nregistry = %s/registry/registry.db\naudit = %s/audit\n"
 			      "audit_origin = %s\ncrl = %s/ca/device.crl\n",
