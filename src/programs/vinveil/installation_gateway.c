@@ -1,6 +1,7 @@
 #include "programs/vinveil/installation_gateway.h"
 
 #include "adapters/authority/openssl.h"
+#include "adapters/keys/budget.h"
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -80,27 +81,31 @@ enum result gateway_make_contents(const struct installation *installation, struc
 
 /* ---- the first claim of a development installation ----------------------------------------------------- */
 
+/* ret_certificate->der is the caller's to release. */
 static enum result issue_claim(const struct installation *installation, const struct private_key *key,
-			       struct buf *ret_der, struct note *note)
+			       struct issued_certificate *ret_certificate, struct note *note)
 {
 	BUF_CLEANUP struct buf csr = {0};
 	struct cert_authority *authority = NULL;
 	char path[PATH_SIZE];
 	TRY(csr_make(key, &csr, note));
 	TRY(make_path(installation, "keyd", path));
-	TRY(authority_openssl_open(&(struct authority_openssl_config){.directory = path}, &authority, note));
-	enum result result =
-		authority_openssl_issue_claim(authority, CLAIM_NAME, buf_span(&csr), CLAIM_DAYS, ret_der, note);
+	struct authority_openssl_config config = {.directory = path,
+						  .issuances_per_hour = BUDGET_ISSUANCES_PER_HOUR_DEFAULT};
+	TRY(authority_openssl_open(&config, &authority, note));
+	enum result result = authority->ops->issue_claim(authority, CLAIM_NAME, buf_span(&csr), CLAIM_DAYS,
+							 ret_certificate, note);
 	authority_openssl_close(authority);
 	return result;
 }
 
-static enum result insert_claim(struct registry *registry, const struct certificate_facts *facts, struct note *note)
+static enum result insert_claim(struct registry *registry, const struct issued_certificate *certificate,
+				struct note *note)
 {
 	struct claim claim = {.name = CLAIM_NAME,
-			      .serial = facts->serial,
+			      .serial = certificate->serial,
 			      .count_max = CLAIM_COUNT_MAX,
-			      .not_after_ms = facts->not_after_ms,
+			      .not_after_ms = certificate->not_after_ms,
 			      .created_at_ms = clock_now_ms(clock_system())};
 	enum registry_conflict conflict;
 	TRY(tenant_id_parse(span_of_text("demo"), &claim.tenant));
@@ -109,25 +114,32 @@ static enum result insert_claim(struct registry *registry, const struct certific
 	return registry->ops->commit(registry, &change, &conflict, note);
 }
 
+static enum result keep_claim(const struct installation *installation, const struct private_key *key,
+			      struct span certificate, struct note *note)
+{
+	BUF_CLEANUP struct buf key_pem = {0};
+	BUF_CLEANUP struct buf pem = {0};
+	char path[PATH_SIZE];
+	TRY(private_key_to_pem(key, NULL, &key_pem));
+	TRY(certificate_der_to_pem(certificate, &pem));
+	TRY(make_path(installation, "clients/claim.key", path));
+	TRY(file_create(path, buf_span(&key_pem), 0600, note));
+	TRY(make_path(installation, "clients/claim.pem", path));
+	return file_create(path, buf_span(&pem), 0644, note);
+}
+
 enum result gateway_make_dev_claim(const struct installation *installation, struct registry *registry,
 				   struct note *note)
 {
 	KEY_CLEANUP struct private_key *key = NULL;
-	BUF_CLEANUP struct buf key_pem = {0};
-	BUF_CLEANUP struct buf der = {0};
-	BUF_CLEANUP struct buf pem = {0};
-	struct certificate_facts facts;
-	char path[PATH_SIZE];
+	struct issued_certificate certificate = {0};
 	TRY(private_key_generate(PRIVATE_KEY_P256, &key, note));
-	TRY(private_key_to_pem(key, NULL, &key_pem));
-	TRY(issue_claim(installation, key, &der, note));
-	TRY(certificate_read_der(buf_span(&der), &facts, note));
-	TRY(certificate_der_to_pem(buf_span(&der), &pem));
-	TRY(make_path(installation, "clients/claim.key", path));
-	TRY(file_create(path, buf_span(&key_pem), 0600, note));
-	TRY(make_path(installation, "clients/claim.pem", path));
-	TRY(file_create(path, buf_span(&pem), 0644, note));
-	return insert_claim(registry, &facts, note);
+	TRY(issue_claim(installation, key, &certificate, note));
+	enum result result = keep_claim(installation, key, buf_span(&certificate.der), note);
+	if (result == RESULT_OK)
+		result = insert_claim(registry, &certificate, note);
+	buf_release(&certificate.der);
+	return result;
 }
 
 /* ---- configuration files -------------------------------------------------------------------------------- */
