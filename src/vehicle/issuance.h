@@ -33,6 +33,20 @@ enum problem certificate_order_make_for(struct flow_request *request, struct spa
 					struct certificate_order *ret_order);
 
 /*
+ * Of a key that has a certificate already, issued ahead of its vehicle: whoever has it has proved it then. KEY_MISMATCH
+ * as above.
+ */
+enum problem certificate_order_again(const struct ownership *ownership, const struct device_manifest_entry *device,
+				     struct certificate_order *ret_order);
+
+/*
+ * Issues under a Reference ID alone, before it is any vehicle's (what the key was certified for is for whoever takes
+ * the certificate to a vehicle). The caller releases ret_issued->der.
+ */
+enum problem certificate_order_issue_ahead(struct flow_request *request, const struct certificate_order *order,
+					   const struct uuid *reference_id, struct issued_certificate *ret_issued);
+
+/*
  * Issues to the vehicle and its device: KEY_REUSED when the key was certified for another. Nobody may learn of the
  * credentials before the record is committed. ret_credentials gets a copy of the order's private key.
  */

@@ -40,6 +40,8 @@ enum problem {
 	PROBLEM_ALREADY_EXISTS,		 /* client, tenant, fingerprint */
 	PROBLEM_CERTIFICATE_LIMIT,	 /* two live certificates already */
 	PROBLEM_VEHICLE_HAS_CERTIFICATE, /* one that lives */
+	PROBLEM_VEHICLE_NOT_COMMANDABLE, /* suspended, decommissioned, or without a device */
+	PROBLEM_COMMAND_LIMIT,		 /* as many commands wait for the vehicle as may */
 	PROBLEM_REQUEST_IN_PROGRESS,	 /* same Idempotency-Key still running */
 	/* 410 */
 	PROBLEM_REVEAL_GONE, /* used or expired */
