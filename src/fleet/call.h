@@ -12,11 +12,15 @@
 
 #define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
 
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
+
 struct fleet {
 	struct fleet_config config;
 	const struct platform *platform;
 	struct pool *pool;
 	struct fleet_counters counters;
+	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 };
 
 struct fleet_call {
@@ -39,7 +43,8 @@ void fleet_call_release(struct fleet_call *call);
 /* fleet_provisioning.c: the two topics of a claim, each to its accepted or rejected answer. Blocks; on the pool. */
 void fleet_provisioning_take(struct fleet *fleet, const struct gateway_claim_message *message);
 
-/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. */
+/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. RESULT_UNAVAILABLE: it is to come
+   again; whatever else is wrong with it is RESULT_OK. */
 MUST_USE enum result checkins_take(struct fleet *fleet, const struct gateway_event *event,
 				   const struct tenant_id *tenant);
 

@@ -4,6 +4,7 @@
  * own TLS key.
  */
 #include "adapters/audit/tlog.h"
+#include "adapters/fleetwise/agent_format.h"
 #include "adapters/keys/keyd_client.h"
 #include "adapters/registry/sqlite.h"
 #include "api/api.h"
@@ -38,6 +39,7 @@ struct vinveild_config {
 	int64_t threads, request_threads, request_queue;
 	int64_t connections_max, connections_per_address_max;
 	char certificate[PATH_SIZE], key[PATH_SIZE], client_root[PATH_SIZE];
+	char device_root[PATH_SIZE], device_issuer[PATH_SIZE];
 	bool tls12;
 	char registry[PATH_SIZE], audit[PATH_SIZE], crl[PATH_SIZE], audit_origin[256];
 	char keyd_socket[PATH_SIZE];
@@ -77,6 +79,9 @@ static const struct config_key keys[] = {
 	TEXT("tls", "certificate", certificate, true, "the server's certificate chain, PEM, leaf first"),
 	TEXT("tls", "key", key, true, "its private key, PEM, readable by this user alone"),
 	TEXT("tls", "client_root", client_root, true, "the operator root that client certificates are judged by, PEM"),
+	TEXT("tls", "device_root", device_root, false,
+	     "the device root, PEM: vehicles and claims may come to EST (default: no EST)"),
+	TEXT("tls", "device_issuer", device_issuer, false, "the device issuer below it, which they need not send, PEM"),
 	SWITCH("tls", "allow_tls12", tls12, "accept TLS 1.2 beside 1.3 (default off)"),
 	TEXT("storage", "registry", registry, true, "the vehicle registry's file"),
 	TEXT("storage", "audit", audit, true, "the audit log's directory"),
@@ -257,6 +262,7 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 		.registry = daemon->registry,
 		.keys = keyd_client_keys(daemon->keyd),
 		.authority = keyd_client_authority(daemon->keyd),
+		.agent_format = fleetwise_agent_format(),
 		.clock = clock_system(),
 		.entropy = entropy_system(),
 	};
@@ -310,6 +316,7 @@ static enum result open_api(struct daemon *daemon, struct note *note)
 		.crl_path = config->crl,
 		.gateway_endpoint = config->gateway_endpoint,
 		.gateway_port = (uint16_t)config->gateway_port,
+		.serves_devices = config->device_root[0] != '\0',
 		.rotation_settle_ms = config->rotation_settle_seconds * 1000,
 		.audit_state = tell_audit_state,
 		.transport_state = tell_transport_state,
@@ -327,10 +334,22 @@ static struct http_server *set_server(struct daemon *daemon, struct http_server 
 	return former;
 }
 
+static const char *path_or_none(const char *path)
+{
+	return path[0] != '\0' ? path : NULL;
+}
+
 static enum result open_server(struct daemon *daemon, struct note *note)
 {
 	const struct vinveild_config *config = &daemon->config;
-	struct tls_server_config tls = {config->certificate, config->key, config->client_root, config->tls12};
+	struct tls_server_config tls = {
+		.certificate_path = config->certificate,
+		.key_path = config->key,
+		.client_root_path = config->client_root,
+		.allow_tls12 = config->tls12,
+		.device_root_path = path_or_none(config->device_root),
+		.device_issuer_path = path_or_none(config->device_issuer),
+	};
 	struct http_server_config http;
 	struct http_server *server;
 
