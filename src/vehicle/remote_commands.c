@@ -336,10 +336,13 @@ static enum problem read_result(struct flow_request *request, const json_t *valu
 
 static enum problem read_members(struct flow_request *request, const json_t *json, struct report *report)
 {
-	static const char *const members[] = {"status", "statusReason", "result"};
+	/* The last three repeat the topic, which decides: AWS IoT's clients put them in. */
+	static const char *const members[] = {"status",	     "statusReason", "result",
+					      "executionId", "deviceType",   "deviceId"};
 	struct span status;
 
-	if (!json_is_object(json) || json_check_members(json, members, 3, NULL) != RESULT_OK)
+	if (!json_is_object(json) ||
+	    json_check_members(json, members, sizeof(members) / sizeof(members[0]), NULL) != RESULT_OK)
 		return refuse(request, PROBLEM_VALUE_INVALID,
 			      "The report must be an object of status, statusReason and result.");
 	if (json_holds_vin(json))
