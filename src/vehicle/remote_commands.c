@@ -222,12 +222,12 @@ enum problem remote_commands_send(struct flow_request *request, const struct uui
 		.version = 1,
 	};
 
-	if (request->platform->gateway == NULL)
-		return refuse(request, PROBLEM_UNAVAILABLE, "This installation serves no device gateway.");
 	snprintf(command.created_by, sizeof(command.created_by), "%s", request->client->id);
 	enum problem problem = read_input(request, input, &command);
 	if (problem == PROBLEM_NONE)
 		problem = check_vehicle(request, reference_id);
+	if (problem == PROBLEM_NONE && request->platform->gateway == NULL)
+		problem = refuse(request, PROBLEM_UNAVAILABLE, "This installation serves no device gateway.");
 	if (problem == PROBLEM_NONE)
 		problem = create(request, input, &command);
 	if (problem == PROBLEM_NONE)
