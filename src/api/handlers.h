@@ -32,6 +32,11 @@ route_handler client_list, client_create, client_read, client_suspend, client_re
 	client_remove_certificate;
 route_handler tenant_list, tenant_create;
 
+/* est.c */
+route_handler est_cacerts, est_enroll, est_renew;
+/* signal_documents.c */
+route_handler signal_documents_create, signal_documents_read;
+
 /* openapi.c, operations.c */
 route_handler openapi_document;
 route_handler operations_health, operations_ready, operations_metrics, operations_crl;
