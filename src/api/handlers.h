@@ -15,6 +15,10 @@ route_handler lookup_batch;
 /* vehicles.c */
 route_handler vehicle_provision, vehicle_list, vehicle_read, vehicle_update, vehicle_history, vehicle_renew_certificate;
 
+/* commands.c, alerts.c */
+route_handler command_send, command_list, command_read;
+route_handler alert_list;
+
 /* tcu_changes.c, devices.c, reveal_requests.c */
 route_handler tcu_change_apply;
 route_handler manifest_answer;
