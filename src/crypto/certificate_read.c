@@ -13,23 +13,11 @@ static enum result refuse(struct note *note, const char *reason)
 	return RESULT_INVALID;
 }
 
-static enum result read_serial(const X509 *certificate, struct serial *ret_serial)
-{
-	const ASN1_INTEGER *number = X509_get0_serialNumber(certificate);
-	int size = ASN1_STRING_length(number);
-
-	if (ASN1_STRING_type(number) != V_ASN1_INTEGER || size < 1 || size > SERIAL_SIZE)
-		return RESULT_INVALID;
-	memset(ret_serial->bytes, 0, SERIAL_SIZE);
-	memcpy(ret_serial->bytes + SERIAL_SIZE - size, ASN1_STRING_get0_data(number), (size_t)size);
-	return RESULT_OK;
-}
-
 static enum result read_facts(X509 *certificate, struct certificate_facts *ret_facts, struct note *note)
 {
 	struct certificate_facts facts = {0};
 
-	if (read_serial(certificate, &facts.serial) != RESULT_OK)
+	if (x509_serial(certificate, &facts.serial) != RESULT_OK)
 		return refuse(note, "the certificate's serial number is negative or longer than 16 bytes");
 	if (x509_validity(certificate, &facts.not_before_ms, &facts.not_after_ms) != RESULT_OK)
 		return refuse(note, "the certificate's dates cannot be read");

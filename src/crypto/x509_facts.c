@@ -50,3 +50,15 @@ void x509_common_name(const X509 *certificate, char ret_name[static COMMON_NAME_
 	memcpy(ret_name, text.data, text.size);
 	ret_name[text.size] = '\0';
 }
+
+enum result x509_serial(const X509 *certificate, struct serial *ret_serial)
+{
+	const ASN1_INTEGER *number = X509_get0_serialNumber(certificate);
+	int size = ASN1_STRING_length(number);
+
+	if (ASN1_STRING_type(number) != V_ASN1_INTEGER || size < 1 || size > SERIAL_SIZE)
+		return RESULT_INVALID;
+	memset(ret_serial->bytes, 0, SERIAL_SIZE);
+	memcpy(ret_serial->bytes + SERIAL_SIZE - size, ASN1_STRING_get0_data(number), (size_t)size);
+	return RESULT_OK;
+}
