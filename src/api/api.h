@@ -19,6 +19,11 @@ struct api_audit_state {
 	bool is_failing;
 };
 
+/* What the fleet's side counts since start. */
+struct api_fleet_state {
+	uint64_t connections, command_responses, checkins, cloned_keys, claims_provisioned, claims_rejected;
+};
+
 struct api_config {
 	const struct platform *platform; /* outlives the API */
 	size_t loop_count;
@@ -30,6 +35,7 @@ struct api_config {
 	uint16_t gateway_port;
 	int64_t rotation_settle_ms; /* 0: the default of vehicle/key_rotation.h */
 	void (*audit_state)(void *context, struct api_audit_state *ret_state);
+	void (*fleet_state)(void *context, struct api_fleet_state *ret_state); /* NULL without a device gateway */
 	void (*transport_state)(void *context, struct http_server_counters *ret_counters);
 	void *context;
 };

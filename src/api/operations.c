@@ -20,9 +20,19 @@ enum problem operations_health(struct call *call)
 
 /* ---- readiness -------------------------------------------------------------------------------------- */
 
+/* The device gateway is told of, but without it this daemon can still do all else: it stays ready. */
 struct readiness {
-	bool registry, keys, audit, draining;
+	bool registry, keys, audit, gateway, draining;
 };
+
+static bool gateway_answers(struct call *call)
+{
+	struct device_gateway *gateway = call->api->platform->gateway;
+	struct gateway_status status = {0};
+	if (gateway != NULL)
+		gateway->ops->get_status(gateway, &status);
+	return status.is_connected;
+}
 
 static bool keys_answer(struct call *call)
 {
@@ -41,6 +51,7 @@ static void find_readiness(struct call *call, struct readiness *ret)
 	ret->registry = registry->ops->check(registry, &call->flow.note) == RESULT_OK;
 	ret->keys = keys_answer(call);
 	ret->audit = !audit.is_failing;
+	ret->gateway = gateway_answers(call);
 	ret->draining = atomic_load(&call->api->is_draining);
 }
 
@@ -66,6 +77,8 @@ enum problem operations_ready(struct call *call)
 	write_check(&writer, "registry", ready.registry);
 	write_check(&writer, "keyService", ready.keys);
 	write_check(&writer, "auditLog", ready.audit);
+	if (call->api->platform->gateway != NULL)
+		write_check(&writer, "deviceGateway", ready.gateway);
 	json_object_end(&writer);
 	json_object_end(&writer);
 	return answer_end(&writer);
@@ -159,6 +172,39 @@ static void write_audit(struct metrics *metrics, const struct api *api)
 	sample(metrics, "audit_log_failing", "gauge", "1 while the log cannot be written.", state.is_failing ? 1 : 0);
 }
 
+static void write_fleet(struct metrics *metrics, const struct api *api)
+{
+	struct api_fleet_state state = {0};
+	api->config.fleet_state(api->config.context, &state);
+	sample(metrics, "vehicle_connections_total", "counter", "Connections of vehicles.", state.connections);
+	sample(metrics, "command_responses_total", "counter", "Answers of vehicles to commands.",
+	       state.command_responses);
+	sample(metrics, "checkins_total", "counter", "Checkins of FleetWise agents.", state.checkins);
+	sample(metrics, "cloned_keys_total", "counter",
+	       "Second connections under a live client ID from another address.", state.cloned_keys);
+	sample(metrics, "claims_provisioned_total", "counter", "Vehicles provisioned by claim over MQTT.",
+	       state.claims_provisioned);
+	sample(metrics, "claims_rejected_total", "counter", "Requests of claims that were rejected.",
+	       state.claims_rejected);
+}
+
+static void write_gateway(struct metrics *metrics, const struct api *api)
+{
+	struct device_gateway *gateway = api->platform->gateway;
+	struct gateway_status status = {0};
+
+	if (gateway == NULL)
+		return;
+	gateway->ops->get_status(gateway, &status);
+	sample(metrics, "gateway_connected", "gauge", "1 while the broker takes what it is told.",
+	       status.is_connected ? 1 : 0);
+	sample(metrics, "gateway_denied", "gauge", "Entries of the deny list that was pushed last.", status.denied);
+	sample(metrics, "gateway_vehicles", "gauge", "Vehicles connected, as the broker last told.", status.vehicles);
+	sample(metrics, "gateway_queued", "gauge", "Messages not yet sent to the broker.", status.queued);
+	if (api->config.fleet_state != NULL)
+		write_fleet(metrics, api);
+}
+
 static uint64_t resident_bytes(void)
 {
 	unsigned long long size = 0, resident = 0;
@@ -199,6 +245,7 @@ enum problem operations_metrics(struct call *call)
 	write_transport(&metrics, call->api);
 	write_audit(&metrics, call->api);
 	write_registry(&metrics, call);
+	write_gateway(&metrics, call->api);
 	sample(&metrics, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes());
 	return metrics.result == RESULT_OK ? PROBLEM_NONE : PROBLEM_UNAVAILABLE;
 }

@@ -10,6 +10,9 @@ enum alert_kind {
 };
 const char *alert_kind_name(enum alert_kind kind); /* "cloned-key" */
 
+/* A vehicle that gives cause again within this time gets no second alert of the kind. */
+#define ALERT_INTERVAL_MS ((int64_t)10 * 60 * 1000)
+
 struct alert {
 	uint64_t number; /* registry's order, for paging; 0 in a write */
 	struct uuid id;
@@ -19,6 +22,13 @@ struct alert {
 	bool has_reference_id;
 	struct uuid reference_id;
 	char detail[256]; /* a sentence; no secrets */
+};
+
+struct alert_query {
+	int64_t from_ms, to_ms; /* [from, to); 0: open */
+	enum alert_kind kind;	/* 0: any */
+	uint64_t before;	/* 0, or the number of the last one seen */
+	size_t limit;
 };
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "adapters/registry/sqlite.h"
 
+#include "adapters/registry/sqlite_fleet_read.h"
 #include "adapters/registry/sqlite_import.h"
 #include "adapters/registry/sqlite_lock.h"
 #include "adapters/registry/sqlite_read.h"
@@ -209,6 +210,95 @@ static enum result get_idempotency(struct registry *registry, const char *client
 	READ(registry, note, read_idempotency(db, client_id, route, key, now_ms, arena, ret_record, note));
 }
 
+/* ---- connected vehicles ---------------------------------------------------------------------------- */
+
+static enum result find_certificate(struct registry *registry, const struct serial *serial,
+				    struct certificate_record *ret_record, struct note *note)
+{
+	READ(registry, note, read_certificate(db, serial, ret_record, note));
+}
+
+static enum result scan_denied(struct registry *registry, int64_t at_ms, struct arena *arena,
+			       struct denied_certificate **ret_denied, size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_denied(db, at_ms, arena, ret_denied, ret_count, note));
+}
+
+static enum result scan_suspended(struct registry *registry, struct arena *arena, struct uuid **ret_ids,
+				  size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_suspended(db, arena, ret_ids, ret_count, note));
+}
+
+static enum result get_command(struct registry *registry, const struct tenant_id *tenant,
+			       const struct uuid *reference_id, const struct uuid *command_id, struct arena *arena,
+			       struct remote_command *ret_command, struct note *note)
+{
+	READ(registry, note, read_command(db, tenant, reference_id, command_id, arena, ret_command, note));
+}
+
+static enum result list_commands(struct registry *registry, const struct tenant_id *tenant,
+				 const struct uuid *reference_id, const struct uuid *before, size_t limit,
+				 struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+				 struct note *note)
+{
+	READ(registry, note,
+	     read_commands(db, tenant, reference_id, before, limit, arena, ret_commands, ret_count, note));
+}
+
+static enum result list_waiting_commands(struct registry *registry, const struct tenant_id *tenant,
+					 const struct uuid *reference_id, int64_t at_ms, size_t limit,
+					 struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+					 struct note *note)
+{
+	READ(registry, note,
+	     read_waiting_commands(db, tenant, reference_id, at_ms, limit, arena, ret_commands, ret_count, note));
+}
+
+static enum result list_overdue_commands(struct registry *registry, int64_t at_ms, size_t limit, struct arena *arena,
+					 struct remote_command **ret_commands, size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_overdue_commands(db, at_ms, limit, arena, ret_commands, ret_count, note));
+}
+
+static enum result list_alerts(struct registry *registry, const struct tenant_id *tenant,
+			       const struct alert_query *query, struct arena *arena, struct alert **ret_alerts,
+			       size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_alerts(db, tenant, query, arena, ret_alerts, ret_count, note));
+}
+
+static enum result find_claim(struct registry *registry, const struct serial *serial, struct claim *ret_claim,
+			      struct note *note)
+{
+	READ(registry, note, read_claim_by_serial(db, serial, ret_claim, note));
+}
+
+static enum result get_claim(struct registry *registry, const struct tenant_id *tenant, const char *name,
+			     struct claim *ret_claim, struct note *note)
+{
+	READ(registry, note, read_claim(db, tenant, name, ret_claim, note));
+}
+
+static enum result list_claims(struct registry *registry, const struct tenant_id *tenant, struct arena *arena,
+			       struct claim **ret_claims, size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_claims(db, tenant, arena, ret_claims, ret_count, note));
+}
+
+static enum result find_ownership(struct registry *registry, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
+				  struct arena *arena, struct ownership *ret_ownership, struct note *note)
+{
+	READ(registry, note, read_ownership(db, token_sha256, at_ms, arena, ret_ownership, note));
+}
+
+static enum result get_signal_document(struct registry *registry, const struct tenant_id *tenant,
+				       enum signal_document_kind kind, bool with_bytes, struct arena *arena,
+				       struct signal_document *ret_document, struct note *note)
+{
+	READ(registry, note, read_signal_document(db, tenant, kind, with_bytes, arena, ret_document, note));
+}
+
 /* ---- writes ---------------------------------------------------------------------------------------- */
 
 struct change_job {
@@ -329,6 +419,19 @@ static const struct registry_ops sqlite_ops = {
 	.scan_vehicles = scan_vehicles,
 	.get_history = get_history,
 	.get_certificates = get_certificates,
+	.find_certificate = find_certificate,
+	.scan_denied = scan_denied,
+	.scan_suspended = scan_suspended,
+	.get_command = get_command,
+	.list_commands = list_commands,
+	.list_waiting_commands = list_waiting_commands,
+	.list_overdue_commands = list_overdue_commands,
+	.list_alerts = list_alerts,
+	.find_claim = find_claim,
+	.get_claim = get_claim,
+	.list_claims = list_claims,
+	.find_ownership = find_ownership,
+	.get_signal_document = get_signal_document,
 	.scan_revoked = scan_revoked,
 	.find_certified_key = find_certified_key,
 	.get_device = get_device,

@@ -57,6 +57,15 @@ static const struct {
 	{"SELECT 1 FROM certificate c LEFT JOIN certified_key k ON k.number = c.certified_key"
 	 " WHERE k.number IS NULL OR k.vehicle <> c.vehicle LIMIT 1",
 	 "a certificate has no certified key of its vehicle"},
+	{"SELECT 1 FROM command c LEFT JOIN vehicle v ON v.number = c.vehicle WHERE v.number IS NULL LIMIT 1",
+	 "a command has no vehicle"},
+	{"SELECT 1 FROM claim c LEFT JOIN tenant t ON t.number = c.tenant"
+	 " WHERE t.number IS NULL OR c.used > c.count_max LIMIT 1",
+	 "a claim has no tenant, or was used too often"},
+	{"SELECT 1 FROM ownership o LEFT JOIN claim c ON c.number = o.claim WHERE c.number IS NULL LIMIT 1",
+	 "a certificate issued ahead has no claim"},
+	{"SELECT 1 FROM ownership o JOIN certificate c ON c.serial = o.serial LIMIT 1",
+	 "a vehicle's certificate is denied as one issued ahead"},
 	{"SELECT 1 FROM import_progress WHERE phase IN (2, 3)", "an import is unfinished"},
 };
 
@@ -259,6 +268,15 @@ static enum result copy_file(const char *from, const char *to, struct note *note
 	}
 }
 
+/* A backup may be older than the program. */
+static enum result migrate_file(const char *path, struct note *note)
+{
+	DB_CLEANUP struct sqlite_db db = {0};
+
+	TRY(sqlite_db_open(path, &reading, &db, note));
+	return sqlite_migrate(&db, sqlite_migrations, sqlite_migration_count, clock_now_ms(clock_system()), note);
+}
+
 static enum result restore_alone(const char *backup, const char *path, struct note *note)
 {
 	char temporary[PATH_SIZE];
@@ -268,6 +286,8 @@ static enum result restore_alone(const char *backup, const char *path, struct no
 	TRY(refuse_existing(path, "", note));
 	TRY(refuse_existing(path, "-wal", note));
 	enum result result = copy_file(backup, temporary, note);
+	if (result == RESULT_OK)
+		result = migrate_file(temporary, note);
 	if (result == RESULT_OK)
 		result = check_file(temporary, note);
 	if (result == RESULT_OK)

@@ -1,11 +1,10 @@
 #include "adapters/registry/sqlite_read.h"
 
-static size_t bounded(size_t limit)
+size_t read_bounded(size_t limit)
 {
 	return limit < PAGE_ROWS_MAX ? limit : PAGE_ROWS_MAX;
 }
 
-/* Several statements that must see one state of the registry. */
 static enum result run_plain(struct sqlite_db *db, enum sql_statement which, struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
@@ -14,7 +13,12 @@ static enum result run_plain(struct sqlite_db *db, enum sql_statement which, str
 	return sql_run(&query, note);
 }
 
-static enum result end_read(struct sqlite_db *db, enum result result, struct note *note)
+enum result read_begin(struct sqlite_db *db, struct note *note)
+{
+	return run_plain(db, SQL_BEGIN_READ, note);
+}
+
+enum result read_end(struct sqlite_db *db, enum result result, struct note *note)
 {
 	enum result ended = run_plain(db, SQL_COMMIT, note);
 
@@ -122,8 +126,8 @@ enum result read_by_index(struct sqlite_db *db, const struct tenant_id *tenant, 
 	if (count == 1 && sets[0].count == 1)
 		return find_all(db, tenant_number, sets, count, ret_ids, ret_found, note);
 	/* One transaction spares each further look-up the locks of its own, and all see the same state. */
-	TRY(run_plain(db, SQL_BEGIN_READ, note));
-	return end_read(db, find_all(db, tenant_number, sets, count, ret_ids, ret_found, note), note);
+	TRY(read_begin(db, note));
+	return read_end(db, find_all(db, tenant_number, sets, count, ret_ids, ret_found, note), note);
 }
 
 /* Reads one row more than the page holds, to know whether there is a next one. */
@@ -149,7 +153,7 @@ enum result read_vehicle_page(struct sqlite_db *db, const struct page_query *pag
 {
 	SQL_CLEANUP struct sql query = {0};
 	struct vehicle_page page = {0};
-	size_t limit = bounded(page_query->limit);
+	size_t limit = read_bounded(page_query->limit);
 	int64_t tenant_number;
 
 	if (limit == 0 || page_query->cursor > INT64_MAX)
@@ -191,9 +195,8 @@ static enum result history_from_row(struct sql *query, struct history_entry *ent
 	return RESULT_OK;
 }
 
-/* RESULT_ABSENT unless the tenant has this vehicle. */
-static enum result check_vehicle(struct sqlite_db *db, int64_t tenant_number, const struct uuid *reference_id,
-				 struct note *note)
+enum result read_check_vehicle(struct sqlite_db *db, int64_t tenant_number, const struct uuid *reference_id,
+			       struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
 
@@ -212,9 +215,9 @@ enum result read_history(struct sqlite_db *db, const struct tenant_id *tenant, c
 	bool has_row = false;
 	size_t count = 0;
 
-	limit = bounded(limit);
+	limit = read_bounded(limit);
 	TRY(sqlite_db_tenant(db, tenant->text, &tenant_number, note));
-	TRY(check_vehicle(db, tenant_number, reference_id, note));
+	TRY(read_check_vehicle(db, tenant_number, reference_id, note));
 	struct history_entry *entries = arena_alloc(arena, limit * sizeof(*entries) + 1);
 	if (entries == NULL)
 		return RESULT_MEMORY;
@@ -234,7 +237,7 @@ enum result read_history(struct sqlite_db *db, const struct tenant_id *tenant, c
 	return RESULT_OK;
 }
 
-static enum result certificate_from_row(struct sql *query, struct certificate_record *record)
+enum result read_certificate_row(struct sql *query, struct certificate_record *record)
 {
 	TRY(sql_column_blob(query, 0, record->serial.bytes, SERIAL_SIZE));
 	TRY(sql_column_text(query, 1, record->device_id, sizeof(record->device_id)));
@@ -256,9 +259,9 @@ enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tena
 	bool has_row = false;
 	size_t count = 0;
 
-	limit = bounded(limit);
+	limit = read_bounded(limit);
 	TRY(sqlite_db_tenant(db, tenant->text, &tenant_number, note));
-	TRY(check_vehicle(db, tenant_number, reference_id, note));
+	TRY(read_check_vehicle(db, tenant_number, reference_id, note));
 	struct certificate_record *records = arena_alloc(arena, limit * sizeof(*records) + 1);
 	if (records == NULL)
 		return RESULT_MEMORY;
@@ -270,7 +273,7 @@ enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tena
 	while (has_row && count < limit) {
 		records[count].reference_id = *reference_id;
 		records[count].tenant = *tenant;
-		TRY(certificate_from_row(&query, &records[count]));
+		TRY(read_certificate_row(&query, &records[count]));
 		count++;
 		TRY(sql_step(&query, &has_row, note));
 	}
@@ -279,8 +282,8 @@ enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tena
 	return RESULT_OK;
 }
 
-static enum result count_rows(struct sqlite_db *db, enum sql_statement which, const int64_t *parameter,
-			      size_t *ret_count, struct note *note)
+enum result read_row_count(struct sqlite_db *db, enum sql_statement which, const int64_t *parameter, size_t *ret_count,
+			   struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
 
@@ -299,7 +302,7 @@ static enum result collect_revoked(struct sqlite_db *db, int64_t at_ms, struct a
 	size_t limit = 0, count = 0;
 	bool has_row = false;
 
-	TRY(count_rows(db, SQL_COUNT_REVOKED, &at_ms, &limit, note));
+	TRY(read_row_count(db, SQL_COUNT_REVOKED, &at_ms, &limit, note));
 	struct revoked_certificate *revoked = arena_alloc(arena, limit * sizeof(*revoked) + 1);
 	if (revoked == NULL)
 		return RESULT_MEMORY;
@@ -321,8 +324,8 @@ static enum result collect_revoked(struct sqlite_db *db, int64_t at_ms, struct a
 enum result read_revoked(struct sqlite_db *db, int64_t at_ms, struct arena *arena,
 			 struct revoked_certificate **ret_revoked, size_t *ret_count, struct note *note)
 {
-	TRY(run_plain(db, SQL_BEGIN_READ, note));
-	return end_read(db, collect_revoked(db, at_ms, arena, ret_revoked, ret_count, note), note);
+	TRY(read_begin(db, note));
+	return read_end(db, collect_revoked(db, at_ms, arena, ret_revoked, ret_count, note), note);
 }
 
 enum result read_certified_key(struct sqlite_db *db, const struct tenant_id *tenant,
@@ -379,6 +382,7 @@ static enum result tenant_from_row(struct sql *query, struct tenant *tenant)
 	tenant->check_digit = (enum check_digit_policy)sql_column_number(query, 1);
 	tenant->manifest_required = sql_column_number(query, 2) != 0;
 	tenant->created_at_ms = sql_column_number(query, 3);
+	tenant->telemetry_retention_days = (uint32_t)sql_column_number(query, 4);
 	return RESULT_OK;
 }
 
@@ -402,7 +406,7 @@ static enum result collect_tenants(struct sqlite_db *db, struct arena *arena, st
 	size_t limit = 0, count = 0;
 	bool has_row = false;
 
-	TRY(count_rows(db, SQL_COUNT_TENANTS, NULL, &limit, note));
+	TRY(read_row_count(db, SQL_COUNT_TENANTS, NULL, &limit, note));
 	struct tenant *tenants = arena_alloc(arena, limit * sizeof(*tenants) + 1);
 	if (tenants == NULL)
 		return RESULT_MEMORY;
@@ -421,8 +425,8 @@ static enum result collect_tenants(struct sqlite_db *db, struct arena *arena, st
 enum result read_tenants(struct sqlite_db *db, struct arena *arena, struct tenant **ret_tenants, size_t *ret_count,
 			 struct note *note)
 {
-	TRY(run_plain(db, SQL_BEGIN_READ, note));
-	return end_read(db, collect_tenants(db, arena, ret_tenants, ret_count, note), note);
+	TRY(read_begin(db, note));
+	return read_end(db, collect_tenants(db, arena, ret_tenants, ret_count, note), note);
 }
 
 static enum result client_from_row(struct sql *query, struct client *client)
@@ -481,7 +485,7 @@ static enum result collect_clients(struct sqlite_db *db, struct arena *arena, st
 	size_t limit = 0, count = 0;
 	bool has_row = false;
 
-	TRY(count_rows(db, SQL_COUNT_CLIENTS, NULL, &limit, note));
+	TRY(read_row_count(db, SQL_COUNT_CLIENTS, NULL, &limit, note));
 	struct client *clients = arena_alloc(arena, limit * sizeof(*clients) + 1);
 	if (clients == NULL)
 		return RESULT_MEMORY;
@@ -504,8 +508,8 @@ static enum result collect_clients(struct sqlite_db *db, struct arena *arena, st
 enum result read_clients(struct sqlite_db *db, struct arena *arena, struct client **ret_clients, size_t *ret_count,
 			 struct note *note)
 {
-	TRY(run_plain(db, SQL_BEGIN_READ, note));
-	return end_read(db, collect_clients(db, arena, ret_clients, ret_count, note), note);
+	TRY(read_begin(db, note));
+	return read_end(db, collect_clients(db, arena, ret_clients, ret_count, note), note);
 }
 
 /* ---- reveals, idempotency, outbox ------------------------------------------------------------------ */
@@ -598,7 +602,7 @@ enum result read_outbox_leaves(struct sqlite_db *db, size_t limit, struct arena 
 	bool has_row = false;
 	size_t count = 0;
 
-	limit = bounded(limit);
+	limit = read_bounded(limit);
 	struct outbox_leaf *leaves = arena_alloc(arena, limit * sizeof(*leaves) + 1);
 	if (leaves == NULL)
 		return RESULT_MEMORY;
@@ -622,8 +626,8 @@ enum result read_counts(struct sqlite_db *db, struct registry_counts *ret_counts
 {
 	size_t vehicles = 0, outbox = 0;
 
-	TRY(count_rows(db, SQL_COUNT_VEHICLES, NULL, &vehicles, note));
-	TRY(count_rows(db, SQL_COUNT_OUTBOX, NULL, &outbox, note));
+	TRY(read_row_count(db, SQL_COUNT_VEHICLES, NULL, &vehicles, note));
+	TRY(read_row_count(db, SQL_COUNT_OUTBOX, NULL, &outbox, note));
 	*ret_counts = (struct registry_counts){.vehicles = vehicles, .outbox = outbox};
 	return RESULT_OK;
 }

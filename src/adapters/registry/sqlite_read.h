@@ -9,6 +9,20 @@
 #define PAGE_ROWS_MAX	   1001 /* the rules' largest page, and the row that tells that there is a next one */
 #define IDEMPOTENCY_AGE_MS ((int64_t)24 * 60 * 60 * 1000)
 
+/* At most PAGE_ROWS_MAX. */
+size_t read_bounded(size_t limit);
+/* Several statements that must see one state of the registry. */
+MUST_USE enum result read_begin(struct sqlite_db *db, struct note *note);
+MUST_USE enum result read_end(struct sqlite_db *db, enum result result, struct note *note);
+/* Of a statement that counts; parameter NULL: it has none. */
+MUST_USE enum result read_row_count(struct sqlite_db *db, enum sql_statement which, const int64_t *parameter,
+				    size_t *ret_count, struct note *note);
+/* RESULT_ABSENT unless the tenant has this vehicle. */
+MUST_USE enum result read_check_vehicle(struct sqlite_db *db, int64_t tenant_number, const struct uuid *reference_id,
+					struct note *note);
+/* serial, device_id, spki_sha256, not_before, not_after, revoked_at, reason */
+MUST_USE enum result read_certificate_row(struct sql *query, struct certificate_record *record);
+
 MUST_USE enum result read_vehicle(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,
 				  struct arena *arena, struct vehicle *ret_vehicle, struct note *note);
 MUST_USE enum result read_vehicle_by_device(struct sqlite_db *db, const struct tenant_id *tenant, const char *device_id,

@@ -77,7 +77,44 @@ static const char migration_1[] =
 	"CREATE TABLE import_index (vehicle INTEGER NOT NULL, tenant INTEGER NOT NULL, generation INTEGER NOT NULL,"
 	" vin_index BLOB NOT NULL) STRICT;";
 
-const char *const sqlite_migrations[] = {migration_1};
+/* What connected vehicles bring with them. Partial indexes hold only what is still open, revoked or waiting. */
+static const char migration_2[] =
+	"ALTER TABLE tenant ADD COLUMN telemetry_retention_days INTEGER NOT NULL DEFAULT 0;"
+
+	"CREATE TABLE command (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, vehicle INTEGER NOT NULL,"
+	" name TEXT NOT NULL, payload TEXT NOT NULL, status INTEGER NOT NULL, is_final INTEGER NOT NULL,"
+	" reason_code TEXT, reason_text TEXT, result TEXT, created_by INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+	" updated_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, version INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX command_vehicle ON command (vehicle);"
+	"CREATE INDEX command_waiting ON command (vehicle) WHERE status = 1;"
+	"CREATE INDEX command_due ON command (expires_at) WHERE status < 3;"
+	"CREATE INDEX command_over ON command (updated_at) WHERE status > 2;"
+
+	"CREATE TABLE alert (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL, at INTEGER NOT NULL, reference_id BLOB, detail TEXT NOT NULL) STRICT;"
+	"CREATE INDEX alert_tenant ON alert (tenant, at);"
+	"CREATE INDEX alert_reference_id ON alert (reference_id, kind, at) WHERE reference_id IS NOT NULL;"
+	"CREATE INDEX alert_at ON alert (at);"
+
+	"CREATE TABLE claim (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, tenant INTEGER NOT NULL,"
+	" serial BLOB NOT NULL UNIQUE, count_max INTEGER NOT NULL, used INTEGER NOT NULL, revoked_at INTEGER,"
+	" not_after INTEGER NOT NULL, created_at INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX claim_tenant ON claim (tenant);"
+	"CREATE INDEX claim_revoked ON claim (not_after) WHERE revoked_at IS NOT NULL;"
+
+	"CREATE TABLE ownership (number INTEGER PRIMARY KEY, token_sha256 BLOB NOT NULL UNIQUE, claim INTEGER NOT NULL,"
+	" reference_id BLOB NOT NULL, serial BLOB NOT NULL UNIQUE, spki_sha256 BLOB NOT NULL,"
+	" not_before INTEGER NOT NULL, not_after INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+	" expires_at INTEGER NOT NULL, taken_at INTEGER, csr BLOB) STRICT;"
+	"CREATE INDEX ownership_waiting ON ownership (claim, expires_at) WHERE taken_at IS NULL;"
+	"CREATE INDEX ownership_not_after ON ownership (not_after);"
+
+	"CREATE TABLE signal_document (number INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	" sync_id TEXT NOT NULL, created_at INTEGER NOT NULL, bytes BLOB NOT NULL,"
+	" UNIQUE (tenant, kind, sync_id)) STRICT;"
+	"CREATE INDEX signal_document_kind ON signal_document (tenant, kind);";
+
+const char *const sqlite_migrations[] = {migration_1, migration_2};
 const size_t sqlite_migration_count = sizeof(sqlite_migrations) / sizeof(sqlite_migrations[0]);
 
 /* One value, from statements that come before there is a schema to prepare others against. */

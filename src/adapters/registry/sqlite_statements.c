@@ -11,6 +11,28 @@
 	NUMBERS_IN_STATE("1") \
 	" UNION ALL " NUMBERS_IN_STATE("2") " UNION ALL " NUMBERS_IN_STATE("3") " UNION ALL " NUMBERS_IN_STATE("4")
 
+/* Of certificate and claim, and of ownership: what the CRL names at ?1. */
+#define REVOKED "revoked_at IS NOT NULL AND not_after > ?1"
+#define LAPSED	"not_after > ?1 AND (taken_at IS NOT NULL OR expires_at <= ?1)"
+
+#define TENANT_COLUMNS "id, check_digit, manifest_required, created_at, telemetry_retention_days"
+
+/* What command_from_row() reads, in its order. */
+#define COMMANDS                                                                                                    \
+	"SELECT c.id, t.id, v.reference_id, c.name, c.payload, c.status, c.is_final, c.reason_code, c.reason_text," \
+	" c.result, a.name, c.created_at, c.updated_at, c.expires_at, c.version FROM "
+#define OF_COMMANDS " JOIN tenant t ON t.number = v.tenant LEFT JOIN actor a ON a.number = c.created_by"
+
+/* What claim_from_row() reads. */
+#define CLAIMS                                                                                        \
+	"SELECT c.name, t.id, c.serial, c.count_max, c.used, c.revoked_at, c.not_after, c.created_at" \
+	" FROM claim c JOIN tenant t ON t.number = c.tenant"
+
+/* The oldest, so that no commit does more of it than this. */
+#define PURGE(table, condition, order)                                                                            \
+	"DELETE FROM " table " WHERE number IN (SELECT number FROM " table " WHERE " condition " ORDER BY " order \
+	" LIMIT 1000)"
+
 const char *const sql_statements[SQL_COUNT] = {
 	[SQL_BEGIN_READ] = "BEGIN",
 	[SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -75,9 +97,16 @@ const char *const sql_statements[SQL_COUNT] = {
 		" FROM vehicle v JOIN certificate c ON c.vehicle = v.number JOIN certified_key k ON k.number = "
 		"c.certified_key"
 		" WHERE v.reference_id = ?2 AND v.tenant = ?1 ORDER BY c.number DESC LIMIT ?3",
-	[SQL_COUNT_REVOKED] = "SELECT count(*) FROM certificate WHERE revoked_at IS NOT NULL AND not_after > ?1",
-	[SQL_SCAN_REVOKED] = "SELECT serial, revoked_at, reason FROM certificate"
-			     " WHERE revoked_at IS NOT NULL AND not_after > ?1",
+	[SQL_COUNT_REVOKED] = "SELECT (SELECT count(*) FROM certificate WHERE " REVOKED ")"
+			      " + (SELECT count(*) FROM claim WHERE " REVOKED ")"
+			      " + (SELECT count(*) FROM ownership WHERE " LAPSED ")",
+	/* A claim's: privilege withdrawn (9). One issued ahead: another took its place (4), or its time was over (5).
+	 */
+	[SQL_SCAN_REVOKED] =
+		"SELECT serial, revoked_at, reason FROM certificate WHERE " REVOKED
+		" UNION ALL SELECT serial, revoked_at, 9 FROM claim WHERE " REVOKED
+		" UNION ALL SELECT serial, coalesce(taken_at, expires_at), iif(taken_at IS NULL, 5, 4) FROM ownership"
+		" WHERE " LAPSED,
 	[SQL_FIND_CERTIFIED_KEY] =
 		"SELECT k.number, k.vehicle, k.device_id, v.reference_id FROM certified_key k"
 		" LEFT JOIN vehicle v ON v.number = k.vehicle WHERE k.tenant = ?1 AND k.spki_sha256 = ?2",
@@ -94,11 +123,10 @@ const char *const sql_statements[SQL_COUNT] = {
 		"SELECT model, manufacturer, public_key_sha256 FROM device WHERE tenant = ?1 AND device_id = ?2",
 	[SQL_INSERT_DEVICE] = "INSERT INTO device (tenant, device_id, model, manufacturer, public_key_sha256)"
 			      " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-	[SQL_GET_TENANT] = "SELECT id, check_digit, manifest_required, created_at FROM tenant WHERE id = ?1",
+	[SQL_GET_TENANT] = "SELECT " TENANT_COLUMNS " FROM tenant WHERE id = ?1",
 	[SQL_COUNT_TENANTS] = "SELECT count(*) FROM tenant",
-	[SQL_LIST_TENANTS] = "SELECT id, check_digit, manifest_required, created_at FROM tenant ORDER BY number",
-	[SQL_INSERT_TENANT] =
-		"INSERT INTO tenant (id, check_digit, manifest_required, created_at) VALUES (?1, ?2, ?3, ?4)",
+	[SQL_LIST_TENANTS] = "SELECT " TENANT_COLUMNS " FROM tenant ORDER BY number",
+	[SQL_INSERT_TENANT] = "INSERT INTO tenant (" TENANT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)",
 	[SQL_COUNT_CLIENTS] = "SELECT count(*) FROM client",
 	[SQL_LIST_CLIENTS] =
 		"SELECT c.number, c.id, t.id, c.scopes, c.requests_per_second, c.burst, c.state, c.created_at,"
@@ -135,9 +163,7 @@ const char *const sql_statements[SQL_COUNT] = {
 				   " WHERE client_id = ?1 AND route = ?2 AND key = ?3 AND created_at = ?4",
 	[SQL_DELETE_IDEMPOTENCY] = "DELETE FROM idempotency WHERE client_id = ?1 AND route = ?2 AND key = ?3 AND "
 				   "created_at = ?4 AND status = 0",
-	[SQL_PURGE_IDEMPOTENCY] =
-		"DELETE FROM idempotency WHERE number IN"
-		" (SELECT number FROM idempotency WHERE created_at <= ?1 ORDER BY created_at LIMIT 1000)",
+	[SQL_PURGE_IDEMPOTENCY] = PURGE("idempotency", "created_at <= ?1", "created_at"),
 	[SQL_READ_OUTBOX] = "SELECT leaf_id, json, log_size FROM outbox ORDER BY number LIMIT ?1",
 	[SQL_COUNT_OUTBOX] = "SELECT count(*) FROM outbox",
 	[SQL_COUNT_VEHICLES] = "SELECT coalesce(sum(vehicles), 0) FROM generation_count",
@@ -147,6 +173,88 @@ const char *const sql_statements[SQL_COUNT] = {
 	[SQL_INSERT_LEAF] = "INSERT INTO outbox (leaf_id, json, log_size) VALUES (?1, ?2, ?3)",
 	[SQL_DELETE_LEAF] = "DELETE FROM outbox WHERE leaf_id = ?1",
 	[SQL_WRITE_PROBE] = "INSERT INTO probe (number, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = excluded.at",
+
+	[SQL_INSERT_COMMAND] =
+		"INSERT INTO command (id, vehicle, name, payload, status, is_final, reason_code, reason_text, result,"
+		" created_by, created_at, updated_at, expires_at, version)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 1)",
+	[SQL_UPDATE_COMMAND] = "UPDATE command SET status = ?3, is_final = ?4, reason_code = ?5, reason_text = ?6,"
+			       " result = ?7, updated_at = ?8, expires_at = ?9, version = ?10"
+			       " WHERE id = ?1 AND vehicle = ?2 AND version = ?10 - 1",
+	[SQL_GET_COMMAND] = COMMANDS "command c JOIN vehicle v ON v.number = c.vehicle" OF_COMMANDS
+				     " WHERE c.id = ?3 AND v.reference_id = ?2 AND v.tenant = ?1",
+	[SQL_LIST_COMMANDS] = COMMANDS
+	"vehicle v CROSS JOIN command c INDEXED BY command_vehicle ON c.vehicle = v.number" OF_COMMANDS
+	" WHERE v.reference_id = ?2 AND v.tenant = ?1"
+	" AND c.number < iif(?3 IS NULL, 9223372036854775807, (SELECT number FROM command WHERE id = ?3))"
+	" ORDER BY c.number DESC LIMIT ?4",
+	[SQL_LIST_WAITING_COMMANDS] =
+		COMMANDS "vehicle v CROSS JOIN command c INDEXED BY command_waiting ON c.vehicle = v.number" OF_COMMANDS
+			 " WHERE v.reference_id = ?2 AND v.tenant = ?1 AND c.status = 1 AND c.expires_at > ?3"
+			 " ORDER BY c.number LIMIT ?4",
+	[SQL_LIST_OVERDUE_COMMANDS] =
+		COMMANDS "command c INDEXED BY command_due CROSS JOIN vehicle v ON v.number = c.vehicle" OF_COMMANDS
+			 " WHERE c.status < 3 AND c.expires_at <= ?1 ORDER BY c.expires_at LIMIT ?2",
+	[SQL_PURGE_COMMANDS] = PURGE("command", "status > 2 AND updated_at <= ?1", "updated_at"),
+	/* Nothing is inserted when the vehicle has one of this kind that is not older than ?7. */
+	[SQL_INSERT_ALERT] = "INSERT INTO alert (id, tenant, kind, at, reference_id, detail)"
+			     " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM alert"
+			     " WHERE reference_id = ?5 AND reference_id IS NOT NULL AND kind = ?3 AND at > ?7)",
+	/* Pages begin where the one before ended: the last alert seen bounds the range of the index. */
+	[SQL_LIST_ALERTS] = "SELECT number, id, kind, at, reference_id, detail FROM alert INDEXED BY alert_tenant"
+			    " WHERE tenant = ?1 AND at >= ?2"
+			    " AND at <= iif(?5 = 0, ?3 - 1, min(?3 - 1, (SELECT at FROM alert WHERE number = ?5)))"
+			    " AND (?5 = 0 OR number < ?5 OR at < (SELECT at FROM alert WHERE number = ?5))"
+			    " AND (?4 = 0 OR kind = ?4) ORDER BY at DESC, number DESC LIMIT ?6",
+	[SQL_PURGE_ALERTS] = PURGE("alert", "at <= ?1", "at"),
+	[SQL_INSERT_CLAIM] = "INSERT INTO claim (name, tenant, serial, count_max, used, revoked_at, not_after,"
+			     " created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[SQL_REVOKE_CLAIM] = "UPDATE claim SET revoked_at = ?3 WHERE name = ?1 AND tenant = ?2 AND revoked_at IS NULL",
+	[SQL_HAS_CLAIM] = "SELECT 1 FROM claim WHERE name = ?1 AND tenant = ?2",
+	[SQL_USE_CLAIM] = "UPDATE claim SET used = used + 1 WHERE name = ?1 AND used < count_max"
+			  " AND revoked_at IS NULL AND not_after > ?2",
+	[SQL_FIND_CLAIM] = CLAIMS " WHERE c.serial = ?1",
+	[SQL_GET_CLAIM] = CLAIMS " WHERE c.tenant = ?1 AND c.name = ?2",
+	[SQL_COUNT_CLAIMS] = "SELECT count(*) FROM claim WHERE tenant = ?1",
+	[SQL_LIST_CLAIMS] = CLAIMS " WHERE c.tenant = ?1 ORDER BY c.number",
+	[SQL_CLAIM_NUMBER] = "SELECT number FROM claim WHERE name = ?1 AND tenant = ?2",
+	[SQL_COUNT_WAITING_OWNERSHIPS] =
+		"SELECT count(*) FROM ownership WHERE claim = ?1 AND expires_at > ?2 AND taken_at IS NULL",
+	[SQL_INSERT_OWNERSHIP] =
+		"INSERT INTO ownership (token_sha256, claim, reference_id, serial, spki_sha256, not_before, not_after,"
+		" created_at, expires_at, csr) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[SQL_ADMIT_OWNERSHIP] =
+		"DELETE FROM ownership WHERE token_sha256 = ?1 AND taken_at IS NULL AND expires_at > ?2",
+	[SQL_TAKE_OWNERSHIP] = "UPDATE ownership SET taken_at = ?2, csr = NULL"
+			       " WHERE token_sha256 = ?1 AND taken_at IS NULL AND expires_at > ?2",
+	[SQL_FIND_OWNERSHIP] = "SELECT c.name, t.id, o.reference_id, o.serial, o.spki_sha256, o.not_before,"
+			       " o.not_after, o.created_at, o.expires_at, o.csr FROM ownership o"
+			       " JOIN claim c ON c.number = o.claim JOIN tenant t ON t.number = c.tenant"
+			       " WHERE o.token_sha256 = ?1 AND o.taken_at IS NULL AND o.expires_at > ?2",
+	[SQL_PURGE_OWNERSHIPS] = PURGE("ownership", "not_after <= ?1", "not_after"),
+	[SQL_FIND_CERTIFICATE] = "SELECT c.serial, k.device_id, k.spki_sha256, c.not_before, c.not_after, c.revoked_at,"
+				 " c.reason, v.reference_id, t.id FROM certificate c"
+				 " JOIN certified_key k ON k.number = c.certified_key"
+				 " JOIN vehicle v ON v.number = c.vehicle JOIN tenant t ON t.number = v.tenant"
+				 " WHERE c.serial = ?1",
+	[SQL_COUNT_DENIED] = "SELECT (SELECT count(*) FROM certificate WHERE " REVOKED ")"
+			     " + (SELECT count(*) FROM claim WHERE " REVOKED ")"
+			     " + (SELECT count(*) FROM ownership WHERE not_after > ?1)",
+	[SQL_SCAN_DENIED] =
+		"SELECT c.serial, v.reference_id, c.not_after FROM certificate c"
+		" JOIN vehicle v ON v.number = c.vehicle WHERE c.revoked_at IS NOT NULL AND c.not_after > ?1"
+		" UNION ALL SELECT serial, zeroblob(16), not_after FROM claim WHERE " REVOKED
+		" UNION ALL SELECT serial, reference_id, not_after FROM ownership WHERE not_after > ?1",
+	/* By tenant, because the index of states begins with it. */
+	[SQL_COUNT_SUSPENDED] = "SELECT count(*) FROM tenant t CROSS JOIN vehicle v INDEXED BY vehicle_state"
+				" ON v.tenant = t.number AND v.state = 3",
+	[SQL_SCAN_SUSPENDED] = "SELECT v.reference_id FROM tenant t CROSS JOIN vehicle v INDEXED BY vehicle_state"
+			       " ON v.tenant = t.number AND v.state = 3",
+	[SQL_PUT_SIGNAL_DOCUMENT] = "INSERT OR REPLACE INTO signal_document (tenant, kind, sync_id, created_at, bytes)"
+				    " VALUES (?1, ?2, ?3, ?4, ?5)",
+	[SQL_GET_SIGNAL_DOCUMENT] =
+		"SELECT sync_id, created_at, iif(?3, bytes, NULL) FROM signal_document INDEXED BY signal_document_kind"
+		" WHERE tenant = ?1 AND kind = ?2 ORDER BY number DESC LIMIT 1",
 
 	[SQL_GET_IMPORT] = "SELECT file, tenant, phase, byte_offset, line, chunk, rows FROM import_progress",
 	[SQL_BEGIN_IMPORT] =

@@ -1,40 +1,35 @@
 #include "adapters/registry/sqlite_write.h"
 
+#include "adapters/registry/sqlite_fleet_write.h"
 #include "adapters/registry/sqlite_read.h"
 
-static enum result refuse(struct write *write, enum registry_conflict conflict)
+enum result write_refuse(struct write *write, enum registry_conflict conflict)
 {
 	write->conflict = conflict;
 	return RESULT_CONFLICT;
 }
 
-static enum result tenant_number(struct write *write, const struct tenant_id *tenant, int64_t *ret_number)
+enum result write_tenant_number(struct write *write, const struct tenant_id *tenant, int64_t *ret_number)
 {
 	enum result result = sqlite_db_tenant(write->db, tenant->text, ret_number, write->note);
 
-	return result == RESULT_ABSENT ? refuse(write, REGISTRY_CONFLICT_TENANT) : result;
+	return result == RESULT_ABSENT ? write_refuse(write, REGISTRY_CONFLICT_TENANT) : result;
 }
 
-/* An update of a row that must be there in the state expected. */
-static enum result run_expecting_one(struct write *write, struct sql *query, enum registry_conflict conflict)
+enum result write_run_expecting_one(struct write *write, struct sql *query, enum registry_conflict conflict)
 {
 	TRY(sql_run(query, write->note));
-	return sql_changes(query) == 1 ? RESULT_OK : refuse(write, conflict);
+	return sql_changes(query) == 1 ? RESULT_OK : write_refuse(write, conflict);
 }
 
-/* An insert whose unique columns all mean the same conflict. */
-static enum result run_unique(struct write *write, struct sql *query, enum registry_conflict conflict)
+enum result write_run_unique(struct write *write, struct sql *query, enum registry_conflict conflict)
 {
 	enum result result = sql_run(query, write->note);
 
-	return result == RESULT_CONFLICT ? refuse(write, conflict) : result;
+	return result == RESULT_CONFLICT ? write_refuse(write, conflict) : result;
 }
 
 /* ---- vehicles -------------------------------------------------------------------------------------- */
-
-struct vehicle_key {
-	int64_t number, tenant, created_at_ms, generation;
-};
 
 static enum result find_vehicle(struct write *write, const struct uuid *reference_id, struct vehicle_key *ret_key)
 {
@@ -44,7 +39,7 @@ static enum result find_vehicle(struct write *write, const struct uuid *referenc
 	sql_blob(&query, 1, reference_id->bytes, UUID_SIZE);
 	enum result result = sql_row(&query, write->note);
 	if (result == RESULT_ABSENT)
-		return refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
+		return write_refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
 	TRY(result);
 	*ret_key = (struct vehicle_key){
 		.number = sql_column_number(&query, 0),
@@ -55,14 +50,14 @@ static enum result find_vehicle(struct write *write, const struct uuid *referenc
 	return RESULT_OK;
 }
 
-static enum result find_vehicle_of(struct write *write, const struct tenant_id *tenant, const struct uuid *reference_id,
-				   struct vehicle_key *ret_key)
+enum result write_find_vehicle(struct write *write, const struct tenant_id *tenant, const struct uuid *reference_id,
+			       struct vehicle_key *ret_key)
 {
 	int64_t number;
 
-	TRY(tenant_number(write, tenant, &number));
+	TRY(write_tenant_number(write, tenant, &number));
 	TRY(find_vehicle(write, reference_id, ret_key));
-	return ret_key->tenant == number ? RESULT_OK : refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
+	return ret_key->tenant == number ? RESULT_OK : write_refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
 }
 
 enum result write_generation_count(struct write *write, int64_t tenant, int64_t generation, int64_t more)
@@ -104,8 +99,8 @@ static enum result name_vehicle_conflict(struct write *write, const struct uuid 
 	sql_blob(&query, 1, reference_id->bytes, UUID_SIZE);
 	enum result result = sql_row(&query, write->note);
 	if (result == RESULT_OK)
-		return refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
-	return result == RESULT_ABSENT ? refuse(write, REGISTRY_CONFLICT_DEVICE_ID) : result;
+		return write_refuse(write, REGISTRY_CONFLICT_REFERENCE_ID);
+	return result == RESULT_ABSENT ? write_refuse(write, REGISTRY_CONFLICT_DEVICE_ID) : result;
 }
 
 enum result write_vehicle_row(struct write *write, int64_t number, int64_t tenant, const struct vehicle *vehicle,
@@ -135,7 +130,7 @@ static enum result insert_vehicle(struct write *write, const struct vehicle *veh
 
 	if (vehicle->version != 1)
 		return RESULT_INVALID;
-	TRY(tenant_number(write, &vehicle->tenant, &tenant));
+	TRY(write_tenant_number(write, &vehicle->tenant, &tenant));
 	TRY(write_vehicle_row(write, 0, tenant, vehicle, 0));
 	return write_generation_count(write, tenant, 0, 1);
 }
@@ -145,7 +140,7 @@ static enum result update_vehicle(struct write *write, const struct vehicle *veh
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &vehicle->tenant, &tenant));
+	TRY(write_tenant_number(write, &vehicle->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_UPDATE_VEHICLE, &query, write->note));
 	sql_number(&query, 1, tenant);
 	sql_blob(&query, 2, vehicle->reference_id.bytes, UUID_SIZE);
@@ -156,9 +151,9 @@ static enum result update_vehicle(struct write *write, const struct vehicle *veh
 	sql_text_or_null(&query, 8, stored_attributes(vehicle));
 	enum result result = sql_run(&query, write->note);
 	if (result == RESULT_CONFLICT)
-		return refuse(write, REGISTRY_CONFLICT_DEVICE_ID);
+		return write_refuse(write, REGISTRY_CONFLICT_DEVICE_ID);
 	TRY(result);
-	return sql_changes(&query) == 1 ? RESULT_OK : refuse(write, REGISTRY_CONFLICT_VERSION);
+	return sql_changes(&query) == 1 ? RESULT_OK : write_refuse(write, REGISTRY_CONFLICT_VERSION);
 }
 
 /* ---- VIN indexes ----------------------------------------------------------------------------------- */
@@ -173,7 +168,7 @@ static enum result check_index_is_of(struct write *write, int64_t tenant, int64_
 	sql_number(&query, 2, index->generation);
 	sql_blob(&query, 3, index->bytes, VIN_INDEX_SIZE);
 	TRY(sql_row(&query, write->note));
-	return sql_column_number(&query, 0) == vehicle ? RESULT_OK : refuse(write, REGISTRY_CONFLICT_VIN_INDEX);
+	return sql_column_number(&query, 0) == vehicle ? RESULT_OK : write_refuse(write, REGISTRY_CONFLICT_VIN_INDEX);
 }
 
 enum result write_index_row(struct write *write, int64_t tenant, int64_t vehicle, const struct vin_index *index)
@@ -226,7 +221,7 @@ static enum result insert_indexes(struct write *write, const struct registry_wri
 	int64_t dropped;
 	uint16_t newest = 0;
 
-	TRY(find_vehicle_of(write, what->vin.tenant, what->vin.reference_id, &key));
+	TRY(write_find_vehicle(write, what->vin.tenant, what->vin.reference_id, &key));
 	TRY(read_dropped(write, key.tenant, &dropped));
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->indexes[i].generation <= dropped)
@@ -235,7 +230,7 @@ static enum result insert_indexes(struct write *write, const struct registry_wri
 		if (set->indexes[i].generation > newest)
 			newest = set->indexes[i].generation;
 	}
-	return newest > 0 ? raise_generation(write, &key, newest) : refuse(write, REGISTRY_CONFLICT_GENERATION);
+	return newest > 0 ? raise_generation(write, &key, newest) : write_refuse(write, REGISTRY_CONFLICT_GENERATION);
 }
 
 static enum result reseal(struct write *write, const struct registry_write *what)
@@ -243,12 +238,12 @@ static enum result reseal(struct write *write, const struct registry_write *what
 	SQL_CLEANUP struct sql query = {0};
 	struct vehicle_key key;
 
-	TRY(find_vehicle_of(write, what->reseal.tenant, what->reseal.reference_id, &key));
+	TRY(write_find_vehicle(write, what->reseal.tenant, what->reseal.reference_id, &key));
 	TRY(sql_begin(write->db, SQL_RESEAL_VEHICLE, &query, write->note));
 	sql_number(&query, 1, key.number);
 	sql_blob(&query, 2, what->reseal.expected_sealed->bytes, SEALED_VIN_SIZE);
 	sql_blob(&query, 3, what->reseal.sealed->bytes, SEALED_VIN_SIZE);
-	TRY(run_expecting_one(write, &query, REGISTRY_CONFLICT_GENERATION));
+	TRY(write_run_expecting_one(write, &query, REGISTRY_CONFLICT_GENERATION));
 	TRY(write_index_row(write, key.tenant, key.number, what->reseal.index));
 	return raise_generation(write, &key, what->reseal.index->generation);
 }
@@ -263,7 +258,7 @@ static enum result check_generation_is_unused(struct write *write, int64_t tenan
 	sql_number(&query, 2, generation);
 	enum result result = sql_row(&query, write->note);
 	if (result == RESULT_OK)
-		return refuse(write, REGISTRY_CONFLICT_GENERATION);
+		return write_refuse(write, REGISTRY_CONFLICT_GENERATION);
 	return result == RESULT_ABSENT ? RESULT_OK : result;
 }
 
@@ -326,7 +321,7 @@ static enum result find_key(struct write *write, const struct vehicle_key *key,
 	TRY(sql_row(&query, write->note));
 	TRY(sql_column_text(&query, 2, device_id, sizeof(device_id)));
 	if (sql_column_number(&query, 1) != key->number || strcmp(device_id, certificate->device_id) != 0)
-		return refuse(write, REGISTRY_CONFLICT_CERTIFIED_KEY);
+		return write_refuse(write, REGISTRY_CONFLICT_CERTIFIED_KEY);
 	*ret_number = sql_column_number(&query, 0);
 	return RESULT_OK;
 }
@@ -352,7 +347,7 @@ static enum result insert_certificate(struct write *write, const struct certific
 	struct vehicle_key key;
 	int64_t key_number;
 
-	TRY(find_vehicle_of(write, &certificate->tenant, &certificate->reference_id, &key));
+	TRY(write_find_vehicle(write, &certificate->tenant, &certificate->reference_id, &key));
 	enum result result = find_key(write, &key, certificate, &key_number);
 	if (result == RESULT_ABSENT)
 		result = remember_key(write, &key, certificate, &key_number);
@@ -367,7 +362,7 @@ static enum result insert_certificate(struct write *write, const struct certific
 		sql_number(&query, 6, certificate->revoked_at_ms);
 		sql_number(&query, 7, certificate->reason);
 	}
-	return run_unique(write, &query, REGISTRY_CONFLICT_CERTIFIED_KEY);
+	return write_run_unique(write, &query, REGISTRY_CONFLICT_CERTIFIED_KEY);
 }
 
 static enum result revoke_certificate(struct write *write, const struct registry_write *what)
@@ -407,7 +402,7 @@ static enum result put_device(struct write *write, const struct device_manifest_
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &entry->tenant, &tenant));
+	TRY(write_tenant_number(write, &entry->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_INSERT_DEVICE, &query, write->note));
 	sql_number(&query, 1, tenant);
 	sql_text(&query, 2, entry->device_id);
@@ -431,7 +426,8 @@ static enum result insert_tenant(struct write *write, const struct tenant *tenan
 	sql_number(&query, 2, tenant->check_digit);
 	sql_number(&query, 3, tenant->manifest_required);
 	sql_number(&query, 4, tenant->created_at_ms);
-	return run_unique(write, &query, REGISTRY_CONFLICT_TENANT);
+	sql_number(&query, 5, tenant->telemetry_retention_days);
+	return write_run_unique(write, &query, REGISTRY_CONFLICT_TENANT);
 }
 
 /* ---- clients --------------------------------------------------------------------------------------- */
@@ -472,7 +468,7 @@ static enum result write_fingerprints(struct write *write, const struct client *
 		sql_again(&query);
 		sql_number(&query, 2, (int64_t)i);
 		sql_blob(&query, 3, client->fingerprints[i], SHA256_SIZE);
-		TRY(run_unique(write, &query, REGISTRY_CONFLICT_CLIENT));
+		TRY(write_run_unique(write, &query, REGISTRY_CONFLICT_CLIENT));
 	}
 	return RESULT_OK;
 }
@@ -482,13 +478,13 @@ static enum result find_client(struct write *write, const struct client *client,
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &client->tenant, &tenant));
+	TRY(write_tenant_number(write, &client->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_CLIENT_NUMBER, &query, write->note));
 	sql_text(&query, 1, client->id);
 	sql_number(&query, 2, tenant);
 	enum result result = sql_row(&query, write->note);
 	if (result == RESULT_ABSENT)
-		return refuse(write, REGISTRY_CONFLICT_CLIENT);
+		return write_refuse(write, REGISTRY_CONFLICT_CLIENT);
 	TRY(result);
 	*ret_number = sql_column_number(&query, 0);
 	return RESULT_OK;
@@ -507,7 +503,7 @@ static enum result insert_client(struct write *write, const struct client *clien
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &client->tenant, &tenant));
+	TRY(write_tenant_number(write, &client->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_INSERT_CLIENT, &query, write->note));
 	sql_text(&query, 1, client->id);
 	sql_number(&query, 2, tenant);
@@ -517,7 +513,7 @@ static enum result insert_client(struct write *write, const struct client *clien
 	sql_number(&query, 6, client->state);
 	sql_number(&query, 7, client->created_at_ms);
 	sql_number(&query, 8, 1); /* a new client is at version 1 */
-	TRY(run_unique(write, &query, REGISTRY_CONFLICT_CLIENT));
+	TRY(write_run_unique(write, &query, REGISTRY_CONFLICT_CLIENT));
 	return write_client_parts(write, client, sqlite3_last_insert_rowid(write->db->handle));
 }
 
@@ -534,7 +530,7 @@ static enum result update_client(struct write *write, const struct client *clien
 	sql_number(&query, 4, client->limits.burst);
 	sql_number(&query, 5, client->state);
 	sql_number(&query, 6, client->version);
-	TRY(run_expecting_one(write, &query, REGISTRY_CONFLICT_VERSION));
+	TRY(write_run_expecting_one(write, &query, REGISTRY_CONFLICT_VERSION));
 	return write_client_parts(write, client, number);
 }
 
@@ -545,7 +541,7 @@ static enum result insert_reveal(struct write *write, const struct reveal_reques
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &reveal->tenant, &tenant));
+	TRY(write_tenant_number(write, &reveal->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_INSERT_REVEAL, &query, write->note));
 	sql_blob(&query, 1, reveal->id.bytes, UUID_SIZE);
 	sql_number(&query, 2, tenant);
@@ -558,7 +554,7 @@ static enum result insert_reveal(struct write *write, const struct reveal_reques
 	sql_number(&query, 9, reveal->status);
 	sql_number(&query, 10, reveal->created_at_ms);
 	sql_number(&query, 11, reveal->expires_at_ms);
-	return run_unique(write, &query, REGISTRY_CONFLICT_REVEAL);
+	return write_run_unique(write, &query, REGISTRY_CONFLICT_REVEAL);
 }
 
 static enum result update_reveal(struct write *write, const struct reveal_request *reveal)
@@ -566,14 +562,14 @@ static enum result update_reveal(struct write *write, const struct reveal_reques
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &reveal->tenant, &tenant));
+	TRY(write_tenant_number(write, &reveal->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_UPDATE_REVEAL, &query, write->note));
 	sql_number(&query, 1, tenant);
 	sql_blob(&query, 2, reveal->id.bytes, UUID_SIZE);
 	sql_number(&query, 3, reveal->status);
 	sql_text_or_null(&query, 4, reveal->approved_by);
 	sql_number(&query, 5, reveal->expires_at_ms);
-	return run_expecting_one(write, &query, REGISTRY_CONFLICT_REVEAL);
+	return write_run_expecting_one(write, &query, REGISTRY_CONFLICT_REVEAL);
 }
 
 /* Back to approved: keyd could not open it. */
@@ -582,11 +578,11 @@ static enum result restore_reveal(struct write *write, const struct reveal_reque
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant;
 
-	TRY(tenant_number(write, &reveal->tenant, &tenant));
+	TRY(write_tenant_number(write, &reveal->tenant, &tenant));
 	TRY(sql_begin(write->db, SQL_RESTORE_REVEAL, &query, write->note));
 	sql_number(&query, 1, tenant);
 	sql_blob(&query, 2, reveal->id.bytes, UUID_SIZE);
-	return run_expecting_one(write, &query, REGISTRY_CONFLICT_REVEAL);
+	return write_run_expecting_one(write, &query, REGISTRY_CONFLICT_REVEAL);
 }
 
 /* ---- idempotency ----------------------------------------------------------------------------------- */
@@ -629,7 +625,7 @@ static enum result insert_idempotency(struct write *write, const struct idempote
 	sql_blob(&query, 4, record->fingerprint, SHA256_SIZE);
 	bind_answer(&query, 5, record);
 	sql_number(&query, 9, record->created_at_ms);
-	return run_unique(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
+	return write_run_unique(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
 }
 
 static enum result update_idempotency(struct write *write, const struct idempotency_record *record)
@@ -640,7 +636,7 @@ static enum result update_idempotency(struct write *write, const struct idempote
 	bind_idempotency_key(&query, record);
 	sql_number(&query, 4, record->created_at_ms);
 	bind_answer(&query, 5, record);
-	return run_expecting_one(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
+	return write_run_expecting_one(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
 }
 
 static enum result delete_idempotency(struct write *write, const struct idempotency_record *record)
@@ -650,7 +646,7 @@ static enum result delete_idempotency(struct write *write, const struct idempote
 	TRY(sql_begin(write->db, SQL_DELETE_IDEMPOTENCY, &query, write->note));
 	bind_idempotency_key(&query, record);
 	sql_number(&query, 4, record->created_at_ms);
-	return run_expecting_one(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
+	return write_run_expecting_one(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
 }
 
 /* ---- the change set -------------------------------------------------------------------------------- */
@@ -664,7 +660,7 @@ static enum result add_leaf(struct write *write, const struct audit_leaf *leaf)
 	sql_blob(&query, 2, leaf->json.data, leaf->json.size);
 	sql_number(&query, 3, (int64_t)write->log_size);
 	/* A leaf ID is random: meeting it again is a repeated change set. */
-	return run_unique(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
+	return write_run_unique(write, &query, REGISTRY_CONFLICT_IDEMPOTENCY);
 }
 
 enum result write_one(struct write *write, const struct registry_write *what)
@@ -704,10 +700,26 @@ enum result write_one(struct write *write, const struct registry_write *what)
 		return update_idempotency(write, what->idempotency);
 	case REGISTRY_DELETE_IDEMPOTENCY:
 		return delete_idempotency(write, what->idempotency);
+	case REGISTRY_INSERT_COMMAND:
+		return write_insert_command(write, what->command);
+	case REGISTRY_UPDATE_COMMAND:
+		return write_update_command(write, what->command);
+	case REGISTRY_INSERT_ALERT:
+		return write_insert_alert(write, what->alert);
+	case REGISTRY_INSERT_CLAIM:
+		return write_insert_claim(write, what->claim);
+	case REGISTRY_REVOKE_CLAIM:
+		return write_revoke_claim(write, what->claim);
+	case REGISTRY_USE_CLAIM:
+		return write_use_claim(write, what);
+	case REGISTRY_INSERT_OWNERSHIP:
+		return write_insert_ownership(write, what->ownership);
+	case REGISTRY_TAKE_OWNERSHIP:
+		return write_take_ownership(write, what);
+	case REGISTRY_PUT_SIGNAL_DOCUMENT:
+		return write_signal_document(write, what->document);
 	case REGISTRY_ADD_LEAF:
 		return add_leaf(write, what->leaf);
-	default:
-		break;
 	}
 	return RESULT_INVALID;
 }

@@ -14,6 +14,21 @@ struct write {
 	struct note *note;
 };
 
+/* RESULT_CONFLICT with the conflict named. */
+enum result write_refuse(struct write *write, enum registry_conflict conflict);
+MUST_USE enum result write_tenant_number(struct write *write, const struct tenant_id *tenant, int64_t *ret_number);
+/* An update of a row that must be there in the state expected. */
+MUST_USE enum result write_run_expecting_one(struct write *write, struct sql *query, enum registry_conflict conflict);
+/* An insert whose unique columns all mean the same conflict. */
+MUST_USE enum result write_run_unique(struct write *write, struct sql *query, enum registry_conflict conflict);
+
+struct vehicle_key {
+	int64_t number, tenant, created_at_ms, generation;
+};
+/* REGISTRY_CONFLICT_REFERENCE_ID unless the tenant has it. */
+MUST_USE enum result write_find_vehicle(struct write *write, const struct tenant_id *tenant,
+					const struct uuid *reference_id, struct vehicle_key *ret_key);
+
 /* Applies all writes in order, up to the first that fails. */
 MUST_USE enum result write_change_set(struct write *write, const struct change_set *change);
 MUST_USE enum result write_one(struct write *write, const struct registry_write *what);

@@ -6,6 +6,9 @@
 
 #define GROUP_JOBS_MAX	  512
 #define PURGE_INTERVAL_MS 1000
+#define DAY_MS		  ((int64_t)24 * 60 * 60 * 1000)
+#define COMMAND_AGE_MS	  (30 * DAY_MS) /* since its last change, when it is over */
+#define ALERT_AGE_MS	  (365 * DAY_MS)
 
 struct leaf_list {
 	struct uuid *ids;
@@ -60,16 +63,26 @@ static enum result delete_leaves(struct sqlite_db *db, const struct leaf_list *l
 	return RESULT_OK;
 }
 
-static enum result purge_idempotency(struct writer *writer, struct note *note)
+static enum result purge_table(struct writer *writer, enum sql_statement which, int64_t until_ms, struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
-	int64_t monotonic_ms = clock_monotonic_ms(writer->clock);
+
+	TRY(sql_begin(&writer->db, which, &query, note));
+	sql_number(&query, 1, until_ms);
+	return sql_run(&query, note);
+}
+
+/* A bounded number of rows of each table, by an index on their time. */
+static enum result purge_old(struct writer *writer, struct note *note)
+{
+	int64_t monotonic_ms = clock_monotonic_ms(writer->clock), now_ms = clock_now_ms(writer->clock);
 
 	if (writer->purged_at_ms != 0 && monotonic_ms - writer->purged_at_ms < PURGE_INTERVAL_MS)
 		return RESULT_OK;
-	TRY(sql_begin(&writer->db, SQL_PURGE_IDEMPOTENCY, &query, note));
-	sql_number(&query, 1, clock_now_ms(writer->clock) - IDEMPOTENCY_AGE_MS);
-	TRY(sql_run(&query, note));
+	TRY(purge_table(writer, SQL_PURGE_IDEMPOTENCY, now_ms - IDEMPOTENCY_AGE_MS, note));
+	TRY(purge_table(writer, SQL_PURGE_COMMANDS, now_ms - COMMAND_AGE_MS, note));
+	TRY(purge_table(writer, SQL_PURGE_ALERTS, now_ms - ALERT_AGE_MS, note));
+	TRY(purge_table(writer, SQL_PURGE_OWNERSHIPS, now_ms, note));
 	writer->purged_at_ms = monotonic_ms;
 	return RESULT_OK;
 }
@@ -109,7 +122,7 @@ static enum result run_group(struct writer *writer, struct writer_job *jobs, con
 	}
 	TRY(run_plain(&writer->db, SQL_BEGIN_WRITE, note));
 	TRY(delete_leaves(&writer->db, leaves, note));
-	TRY(purge_idempotency(writer, note));
+	TRY(purge_old(writer, note));
 	for (struct writer_job *job = jobs; job != NULL; job = job->next)
 		TRY(run_job(writer, job, note));
 	return run_plain(&writer->db, SQL_COMMIT, note);

@@ -90,6 +90,7 @@ enum registry_conflict {
 	REGISTRY_CONFLICT_COMMAND,    /* its ID is taken, or its version has moved */
 	REGISTRY_CONFLICT_CLAIM,      /* its name is taken; or it is used up, revoked or over */
 	REGISTRY_CONFLICT_OWNERSHIP,  /* the token was used or is over, or too many wait */
+	REGISTRY_CONFLICT_ALERT,      /* the vehicle has one of this kind that is not older than ALERT_INTERVAL_MS */
 };
 
 enum registry_write_kind {
@@ -116,7 +117,7 @@ enum registry_write_kind {
 	REGISTRY_DELETE_IDEMPOTENCY, /* idempotency: the running one created at created_at_ms, which came to nothing */
 	REGISTRY_INSERT_COMMAND,     /* command */
 	REGISTRY_UPDATE_COMMAND, /* command: status, is_final, reason, result, times; its row must be at version - 1 */
-	REGISTRY_INSERT_ALERT,	 /* alert */
+	REGISTRY_INSERT_ALERT,	 /* alert: REGISTRY_CONFLICT_ALERT when its vehicle has a recent one of its kind */
 	REGISTRY_INSERT_CLAIM,	 /* claim */
 	REGISTRY_REVOKE_CLAIM,	 /* claim: by name and tenant, with revoked_at_ms; no-op when revoked already */
 	REGISTRY_USE_CLAIM,	 /* claim_use: used + 1 while it is not used up, revoked or over at at_ms, else
@@ -265,10 +266,10 @@ struct registry_ops {
 	enum result (*list_overdue_commands)(struct registry *registry, int64_t at_ms, size_t limit,
 					     struct arena *arena, struct remote_command **ret_commands,
 					     size_t *ret_count, struct note *note);
-	/* Newest first; before: 0 or the number of the last one seen. */
-	enum result (*list_alerts)(struct registry *registry, const struct tenant_id *tenant, uint64_t before,
-				   size_t limit, struct arena *arena, struct alert **ret_alerts, size_t *ret_count,
-				   struct note *note);
+	/* Newest first. */
+	enum result (*list_alerts)(struct registry *registry, const struct tenant_id *tenant,
+				   const struct alert_query *query, struct arena *arena, struct alert **ret_alerts,
+				   size_t *ret_count, struct note *note);
 
 	/* Whoever's it is: authentication. */
 	enum result (*find_claim)(struct registry *registry, const struct serial *serial, struct claim *ret_claim,

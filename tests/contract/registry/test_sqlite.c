@@ -80,29 +80,89 @@ static int64_t version_of(struct sqlite_db *db)
 	return version;
 }
 
-/* As a later program will: version 1 with data in it, and two migrations more. */
+/* What this program's first version left behind, with a tenant in it. */
+static void make_version_1(const char *file)
+{
+	struct sqlite_db db = {0};
+
+	assert_int_equal(sqlite_db_open(file, &db_options, &db, NULL), RESULT_OK);
+	assert_int_equal(sqlite_migrate(&db, sqlite_migrations, 1, NOW_MS, NULL), RESULT_OK);
+	assert_int_equal(sqlite_db_execute(&db,
+					   "INSERT INTO tenant (id, check_digit, manifest_required, created_at)"
+					   " VALUES ('demo', 1, 1, 7)",
+					   NULL),
+			 RESULT_OK);
+	assert_int_equal(version_of(&db), 1);
+	sqlite_db_close(&db);
+}
+
+static void assert_is_current(const char *file)
+{
+	struct registry *registry = NULL;
+	struct tenant tenant;
+
+	assert_int_equal(registry_sqlite_open(file, NULL, &registry, NULL), RESULT_OK);
+	assert_int_equal(registry->ops->get_tenant(registry, &demo, &tenant, NULL), RESULT_OK);
+	assert_int_equal(tenant.created_at_ms, 7);
+	assert_int_equal(tenant.telemetry_retention_days, 0);
+	registry_sqlite_close(registry);
+}
+
 static void version_1_is_migrated_with_its_data(void **state)
 {
 	(void)state;
-	const char *const later[] = {
-		sqlite_migrations[0],
-		"ALTER TABLE vehicle ADD COLUMN colour TEXT",
-		"CREATE TABLE paint (number INTEGER PRIMARY KEY) STRICT; UPDATE vehicle SET colour = 'red'",
-	};
+	make_version_1(copy);
+	assert_is_current(copy);
+	assert_is_current(copy); /* once is enough */
+}
+
+static void a_backup_of_version_1_is_restored(void **state)
+{
+	(void)state;
+	char target[160];
+	struct note note = {0};
+
+	snprintf(target, sizeof(target), "%s/restored.db", fixture.directory);
+	make_version_1(copy);
+	assert_int_equal(registry_sqlite_restore(copy, target, &note), RESULT_OK);
+	assert_int_equal(registry_sqlite_check(target, &note), RESULT_OK);
+	assert_is_current(target);
+}
+
+#define MIGRATIONS_MAX 16
+
+/* The program's own migrations, and what a later program adds. */
+static size_t later_migrations(const char *ret_migrations[static MIGRATIONS_MAX], const char *first, const char *second)
+{
+	size_t count = sqlite_migration_count;
+
+	assert_true(count + 2 <= MIGRATIONS_MAX);
+	memcpy(ret_migrations, sqlite_migrations, count * sizeof(ret_migrations[0]));
+	ret_migrations[count++] = first;
+	if (second != NULL)
+		ret_migrations[count++] = second;
+	return count;
+}
+
+static void what_a_later_program_made_is_refused(void **state)
+{
+	(void)state;
+	const char *later[MIGRATIONS_MAX];
+	const size_t count = later_migrations(
+		later, "ALTER TABLE vehicle ADD COLUMN colour TEXT",
+		"CREATE TABLE paint (number INTEGER PRIMARY KEY) STRICT; UPDATE vehicle SET colour = 'red'");
 	struct sqlite_db db = {0};
 	struct note note = {0};
 
 	provision_ok(fixture.registry, 1);
 	close_registry();
 	assert_int_equal(sqlite_db_open(path, &db_options, &db, &note), RESULT_OK);
-	assert_int_equal(version_of(&db), 1);
-	assert_int_equal(sqlite_migrate(&db, later, COUNT(later), NOW_MS, &note), RESULT_OK);
-	assert_int_equal(version_of(&db), 3);
+	assert_int_equal(sqlite_migrate(&db, later, count, NOW_MS, &note), RESULT_OK);
+	assert_int_equal(version_of(&db), (int64_t)count);
 	assert_int_equal(sqlite_db_execute(&db, "SELECT colour FROM vehicle; SELECT * FROM paint", &note), RESULT_OK);
 	/* Once is enough. */
-	assert_int_equal(sqlite_migrate(&db, later, COUNT(later), NOW_MS, &note), RESULT_OK);
+	assert_int_equal(sqlite_migrate(&db, later, count, NOW_MS, &note), RESULT_OK);
 	sqlite_db_close(&db);
-	/* And this program refuses what the later one made. */
 	assert_int_equal(try_open(path, &note), RESULT_INVALID);
 	assert_non_null(strstr(note.text, "newer"));
 }
@@ -110,19 +170,50 @@ static void version_1_is_migrated_with_its_data(void **state)
 static void a_migration_that_fails_leaves_the_version_before(void **state)
 {
 	(void)state;
-	const char *const later[] = {
-		sqlite_migrations[0],
-		"CREATE TABLE paint (number INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)",
-	};
+	const char *later[MIGRATIONS_MAX];
+	const size_t count = later_migrations(
+		later, "CREATE TABLE paint (number INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)", NULL);
 	struct sqlite_db db = {0};
 
 	close_registry();
 	assert_int_equal(sqlite_db_open(path, &db_options, &db, NULL), RESULT_OK);
-	assert_int_not_equal(sqlite_migrate(&db, later, COUNT(later), NOW_MS, NULL), RESULT_OK);
-	assert_int_equal(version_of(&db), 1);
+	assert_int_not_equal(sqlite_migrate(&db, later, count, NOW_MS, NULL), RESULT_OK);
+	assert_int_equal(version_of(&db), (int64_t)sqlite_migration_count);
 	assert_int_not_equal(sqlite_db_execute(&db, "SELECT * FROM paint", NULL), RESULT_OK);
 	sqlite_db_close(&db);
 	assert_int_equal(try_open(path, NULL), RESULT_OK);
+}
+
+/* Neither read from end to end nor sorted: but for tenants, of which there are few. */
+static void assert_goes_by_index(struct sqlite_db *db, enum sql_statement which)
+{
+	sqlite3_stmt *statement = NULL;
+	char text[4096];
+
+	snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s", sql_statements[which]);
+	assert_int_equal(sqlite3_prepare_v2(db->handle, text, -1, &statement, NULL), SQLITE_OK);
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		const char *step = (const char *)sqlite3_column_text(statement, 3);
+		bool is_scan = strstr(step, "SCAN ") != NULL && strstr(step, "SCAN CONSTANT ROW") == NULL &&
+			       strstr(step, "SCAN t ") == NULL;
+
+		if (is_scan || strstr(step, "TEMP B-TREE") != NULL)
+			fail_msg("%s: %s", step, sql_statements[which]);
+	}
+	sqlite3_finalize(statement);
+}
+
+static void what_vehicles_ask_goes_by_an_index(void **state)
+{
+	(void)state;
+	struct sqlite_db db = {0};
+
+	assert_int_equal(sqlite_db_open(path, &db_options, &db, NULL), RESULT_OK);
+	for (int which = SQL_INSERT_COMMAND; which <= SQL_GET_SIGNAL_DOCUMENT; which++)
+		assert_goes_by_index(&db, (enum sql_statement)which);
+	assert_goes_by_index(&db, SQL_COUNT_REVOKED);
+	assert_goes_by_index(&db, SQL_SCAN_REVOKED);
+	sqlite_db_close(&db);
 }
 
 static void other_files_are_not_taken_over(void **state)
@@ -233,14 +324,32 @@ static void the_check_finds_what_does_not_agree(void **state)
 		{"UPDATE vehicle SET state = 9", "malformed"},
 		{"UPDATE history SET vehicle = 77", "history"},
 		{"DELETE FROM certified_key", "certified key"},
+		{"UPDATE command SET vehicle = 77", "command"},
+		{"UPDATE claim SET used = 9", "too often"},
+		{"UPDATE ownership SET claim = 77", "no claim"},
+		{"UPDATE ownership SET serial = (SELECT serial FROM certificate)", "issued ahead"},
 		{"INSERT INTO import_progress VALUES (1, 'f', 1, 2, 0, 0, 0, 0)", "unfinished"},
 	};
 	const struct vehicle vehicle = vehicle_numbered(1);
 	const struct certificate_record certificate = certificate_numbered(1, &vehicle);
+	const struct remote_command command = {.id = uuid_numbered(2),
+					       .tenant = demo,
+					       .reference_id = vehicle.reference_id,
+					       .name = "horn",
+					       .payload = "null",
+					       .status = COMMAND_CREATED,
+					       .created_by = "crm",
+					       .version = 1};
+	const struct claim claim = {
+		.name = "plant-7", .tenant = demo, .serial = serial_numbered(3), .count_max = 8, .used = 8};
+	const struct ownership ownership = {
+		.claim = "plant-7", .tenant = demo, .serial = serial_numbered(4), .not_after_ms = NOW_MS + DAY_MS};
 	struct note note = {0};
 
 	provision_ok(fixture.registry, 1);
-	COMMIT(fixture.registry, {.kind = REGISTRY_INSERT_CERTIFICATE, .certificate = &certificate});
+	COMMIT(fixture.registry, {.kind = REGISTRY_INSERT_CERTIFICATE, .certificate = &certificate},
+	       {.kind = REGISTRY_INSERT_COMMAND, .command = &command}, {.kind = REGISTRY_INSERT_CLAIM, .claim = &claim},
+	       {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &ownership});
 	assert_int_equal(registry_sqlite_check(path, &note), RESULT_OK);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		unlink(copy);
@@ -467,19 +576,19 @@ static void an_io_error_is_unavailable_and_recovers_by_itself(void **state)
 static void a_damaged_page_is_corrupt(void **state)
 {
 	(void)state;
-	const struct uuid id = uuid_numbered(150);
+	const struct uuid id = uuid_numbered(500);
 	struct vehicle vehicle;
 	uint8_t junk[4096 * 8];
 	struct stat status;
 
-	for (uint32_t i = 1; i <= 300; i++)
+	for (uint32_t i = 1; i <= 600; i++)
 		provision_ok(fixture.registry, i);
 	close_registry();
 	memset(junk, 0x5a, sizeof(junk));
 	int fd = open(path, O_RDWR);
 	assert_int_equal(fstat(fd, &status), 0);
 	/* All but the schema's pages. */
-	for (off_t at = 4096 * 40; at + (off_t)sizeof(junk) <= status.st_size; at += (off_t)sizeof(junk))
+	for (off_t at = 4096 * 80; at + (off_t)sizeof(junk) <= status.st_size; at += (off_t)sizeof(junk))
 		assert_int_equal(pwrite(fd, junk, sizeof(junk), at), sizeof(junk));
 	close(fd);
 	fixture_reopen(&fixture);
@@ -495,6 +604,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(version_1_is_migrated_with_its_data),
+		TEST(a_backup_of_version_1_is_restored),
+		TEST(what_a_later_program_made_is_refused),
+		TEST(what_vehicles_ask_goes_by_an_index),
 		TEST(a_migration_that_fails_leaves_the_version_before),
 		TEST(other_files_are_not_taken_over),
 		TEST(the_file_is_private),

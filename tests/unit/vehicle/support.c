@@ -88,9 +88,11 @@ int set_up(void **state)
 	fake_keys_init(&fixture->keys);
 	assert_ok(fake_authority_init(&fixture->authority, &fixture->clock.clock));
 	fake_audit_init(&fixture->audit);
+	fake_gateway_init(&fixture->gateway);
 	fixture->platform = (struct platform){.keys = &fixture->keys.service,
 					      .authority = &fixture->authority.authority,
 					      .audit = &fixture->audit.log,
+					      .gateway = &fixture->gateway.gateway,
 					      .clock = &fixture->clock.clock,
 					      .entropy = entropy_system()};
 	open_registry(fixture);
@@ -123,6 +125,7 @@ int tear_down(void **state)
 	registry_sqlite_close(fixture->platform.registry);
 	fake_authority_release(&fixture->authority);
 	fake_audit_release(&fixture->audit);
+	fake_gateway_release(&fixture->gateway);
 	remove_directory(fixture->directory);
 	free(fixture);
 	return 0;

@@ -8,6 +8,7 @@
 #include "../cmocka_all.h"
 #include "fake_audit.h"
 #include "fake_authority.h"
+#include "fake_gateway.h"
 #include "fake_keys.h"
 #include "vehicle/certificates.h"
 #include "vehicle/provisioning.h"
@@ -36,6 +37,7 @@ struct fixture {
 	struct fake_keys keys;
 	struct fake_authority authority;
 	struct fake_audit audit;
+	struct fake_gateway gateway; /* the platform's, from the start */
 	struct platform platform;
 	struct tenant tenant, other_tenant; /* "demo" (no manifest demanded, check digit off) and "other" */
 	struct client admin, stranger;	    /* of demo and of other; all scopes; purpose legal-request */
