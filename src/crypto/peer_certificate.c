@@ -52,13 +52,16 @@ static enum result read_purposes(X509 *certificate, struct peer_certificate *fac
 
 static enum result read_all(X509 *certificate, struct peer_certificate *facts)
 {
+	uint32_t flags = X509_get_extension_flags(certificate);
+
 	TRY(x509_serial(certificate, &facts->serial));
 	TRY(x509_validity(certificate, &facts->not_before_ms, &facts->not_after_ms));
 	x509_common_name(certificate, facts->common_name);
 	TRY(read_alternative_names(certificate, facts));
 	TRY(read_purposes(certificate, facts));
-	facts->is_ca = X509_check_ca(certificate) != 0;
-	return RESULT_OK;
+	/* X509_check_ca() would not call one a CA's that may not sign; here what it says of itself counts. */
+	facts->is_ca = (flags & (EXFLAG_CA | EXFLAG_V1)) != 0;
+	return flags & EXFLAG_INVALID ? RESULT_INVALID : RESULT_OK;
 }
 
 enum result peer_certificate_read(void *x509, struct peer_certificate *ret_certificate)

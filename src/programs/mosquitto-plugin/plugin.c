@@ -115,12 +115,12 @@ static int on_disconnect(int kind, void *event_data, void *context)
 
 /* ---- traffic -------------------------------------------------------------------------------------------------- */
 
-/* MOSQ_ERR_ACL_DENIED leaves the connection; anything else ends it without an acknowledgement. */
+/* MOSQ_ERR_ACL_DENIED leaves the connection; MOSQ_ERR_UNKNOWN ends it without an acknowledgement (MQTT 5: 0x80). */
 static int outcome(enum verdict verdict)
 {
 	if (verdict == VERDICT_ALLOW)
 		return MOSQ_ERR_SUCCESS;
-	return verdict == VERDICT_DENY ? MOSQ_ERR_ACL_DENIED : MOSQ_ERR_PLUGIN_DEFER;
+	return verdict == VERDICT_DENY ? MOSQ_ERR_ACL_DENIED : MOSQ_ERR_UNKNOWN;
 }
 
 static int judge_publish(struct gateway *gateway, const struct mosquitto_evt_acl_check *event)
