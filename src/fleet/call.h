@@ -15,6 +15,8 @@
 #define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
 
 #define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
 
 struct fleet {
 	struct fleet_config config;
@@ -25,6 +27,7 @@ struct fleet {
 	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */
 	pthread_mutex_t assigned_mutex;
 	struct uuid *assigned;
+	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 };
 
 struct fleet_call {
@@ -58,7 +61,8 @@ void fleet_provisioning_take(struct fleet *fleet, const struct gateway_claim_mes
 /* Answers without looking at it: there is no room. Does not block. */
 void fleet_provisioning_refuse(struct fleet *fleet, const struct gateway_claim_message *message, enum problem problem);
 
-/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. */
+/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. RESULT_UNAVAILABLE: it is to come
+   again; whatever else is wrong with it is RESULT_OK. */
 MUST_USE enum result checkins_take(struct fleet *fleet, const struct gateway_event *event,
 				   const struct tenant_id *tenant);
 

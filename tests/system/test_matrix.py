@@ -36,6 +36,7 @@ def body_of(method, path):
                         "fingerprints": ["0" * 64]},
         "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
         "/v1/tenants": {"tenantId": "demo"},
+        "/v1/signal-documents": {"name": "matrix", "signals": []},
     }
     if method == "GET" or method == "DELETE":
         return None, {}
@@ -59,6 +60,7 @@ RIGHT = {
     ("POST", "/v1/clients"): 404, ("GET", "/v1/clients/{id}"): 404, ("POST", "/v1/clients/{id}/suspend"): 404,
     ("POST", "/v1/clients/{id}/resume"): 404, ("POST", "/v1/clients/{id}/certificates"): 404,
     ("DELETE", "/v1/clients/{id}/certificates/{fingerprint}"): 404, ("GET", "/v1/tenants"): 200, ("POST", "/v1/tenants"): 409,
+    ("GET", "/v1/signal-documents"): 200, ("POST", "/v1/signal-documents"): 422,
 }
 
 

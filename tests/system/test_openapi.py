@@ -213,6 +213,7 @@ def mismatch(method, path, one, two):
     return provoke
 
 
+EXAMPLE = json.loads((ROOT / "doc/examples/fleetwise.json").read_text())
 VEHICLE, CLIENT, REVEAL = "/v1/vehicles/{referenceId}", "/v1/clients/{id}", "/v1/reveal-requests/{id}"
 SPECIFIC = {
     ("POST", "/v1/reference-ids/lookup", 200): lambda s: lookup(s, vin=s.vehicle()[0]),
@@ -276,6 +277,11 @@ SPECIFIC = {
     ("POST", "/v1/tenants", 201): lambda s: s.admin.post("/v1/tenants", {"tenantId": "t-" + uuid.uuid4().hex[:12]}),
     ("POST", "/v1/tenants", 409): lambda s: s.admin.post("/v1/tenants", {"tenantId": "demo"}),
     ("POST", "/v1/tenants", 422): lambda s: s.admin.post("/v1/tenants", {"tenantId": "No Such"}),
+    ("GET", "/v1/signal-documents", 200): lambda s: s.admin.get("/v1/signal-documents"),
+    ("POST", "/v1/signal-documents", 201): lambda s: s.admin.post("/v1/signal-documents", EXAMPLE),
+    ("POST", "/v1/signal-documents", 413): lambda s: s.admin.request("POST", "/v1/signal-documents", raw=b" " * 4_200_000,
+                                                                     headers=JSON),
+    ("POST", "/v1/signal-documents", 422): lambda s: s.admin.post("/v1/signal-documents", {**EXAMPLE, "signals": []}),
     ("GET", "/openapi.json", 200): lambda s: s.platform.client().get("/openapi.json"),
 }
 

@@ -19,6 +19,8 @@ static const struct command *const commands[] = {
 	&command_client_suspend,
 	&command_client_resume,
 	&command_devices_load,
+	&command_signals_load,
+	&command_signals_list,
 	&command_provision,
 	&command_lookup,
 	&command_vehicle_show,
