@@ -28,6 +28,9 @@ route_handler client_list, client_create, client_read, client_suspend, client_re
 	client_remove_certificate;
 route_handler tenant_list, tenant_create;
 
+/* claims.c */
+route_handler claim_list, claim_create, claim_read, claim_revoke;
+
 /* openapi.c, operations.c */
 route_handler openapi_document;
 route_handler operations_health, operations_ready, operations_metrics, operations_crl;
