@@ -105,8 +105,9 @@ static enum problem run(struct claim_turn *turn)
 	if (standing != PROBLEM_NONE && standing != PROBLEM_CLAIM_REFUSED)
 		return standing;
 	snprintf(actor, sizeof(actor), "claim:%s", turn->claim.name);
-	enum result result = fleet_call_begin(&turn->call, turn->fleet, is_create(turn) ? ACTION_CREATE : ACTION_PROVISION,
-					      actor, &turn->claim.tenant, message->address);
+	enum result result =
+		fleet_call_begin(&turn->call, turn->fleet, is_create(turn) ? ACTION_CREATE : ACTION_PROVISION, actor,
+				 &turn->claim.tenant, message->address);
 	return result == RESULT_OK ? run_as_claim(turn, standing) : problem_of_result(result);
 }
 

@@ -33,8 +33,8 @@ enum problem certificate_order_again(const struct ownership *ownership, const st
 				     struct certificate_order *ret_order);
 
 /*
- * Issues under a Reference ID alone, before it is any vehicle's (what the key was certified for is for whoever takes the
- * certificate to a vehicle). The caller releases ret_issued->der.
+ * Issues under a Reference ID alone, before it is any vehicle's (what the key was certified for is for whoever takes
+ * the certificate to a vehicle). The caller releases ret_issued->der.
  */
 enum problem certificate_order_issue_ahead(struct flow_request *request, const struct certificate_order *order,
 					   const struct uuid *reference_id, struct issued_certificate *ret_issued);

@@ -47,7 +47,7 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
             root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)
         issuer_key = serialization.load_pem_private_key(pathlib.Path(issuer[1]).read_bytes(), None)
     certificate = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer_name).public_key(key.public_key())
-                   .serial_number(x509.random_serial_number())
+                   .serial_number(x509.random_serial_number() >> 40)
                    .not_valid_before(now + datetime.timedelta(days=days[0]))
                    .not_valid_after(now + datetime.timedelta(days=days[1]))
                    .add_extension(x509.BasicConstraints(False, None), True)
@@ -64,6 +64,15 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
 
 def operator_root(platform):
     return platform.directory / "ca/operator-root.pem", platform.directory / "roots/operator-root.key"
+
+
+def device_issuer(platform):
+    return platform.directory / "ca/device-issuer.pem", platform.directory / "keyd/device-issuer.key"
+
+
+def claim_certificate(platform, directory, name):
+    """PEM of a certificate of the claim profile, which nobody has registered yet."""
+    return pathlib.Path(issue(directory, name, device_issuer(platform))[0]).read_text()
 
 
 def device_root(platform):
