@@ -30,6 +30,10 @@ route_handler tenant_list, tenant_create;
 
 /* claims.c */
 route_handler claim_list, claim_create, claim_read, claim_revoke;
+/* est.c */
+route_handler est_cacerts, est_enroll, est_renew;
+/* signal_documents.c */
+route_handler signal_documents_create, signal_documents_read;
 
 /* openapi.c, operations.c */
 route_handler openapi_document;

@@ -18,6 +18,11 @@ static const struct problem_text texts[PROBLEM_COUNT] = {
 	[PROBLEM_SAME_PERSON] = {403, "Another person is needed",
 				 "This step is for another principal than the one who asks."},
 	[PROBLEM_CLAIM_REFUSED] = {403, "Claim refused", "The claim is revoked, over or used up."},
+	[PROBLEM_NAMES_DIFFER] =
+		{403, "Names differ",
+		 "The request's subject and subjectAltName must be those of the certificate that asks."},
+	[PROBLEM_RENEWAL_TOO_EARLY] = {403, "Renewal too early",
+				       "A certificate is renewed within the last third of its life."},
 	[PROBLEM_NOT_FOUND] = {404, "Not found", "There is nothing by that name that this client may see."},
 	[PROBLEM_METHOD_NOT_ALLOWED] = {405, "Method not allowed", "The Allow field names the methods of this path."},
 	[PROBLEM_REQUEST_TIMEOUT] = {408, "Request timeout", "The request took too long to arrive."},
@@ -44,6 +49,8 @@ static const struct problem_text texts[PROBLEM_COUNT] = {
 	[PROBLEM_CERTIFICATE_LIMIT] = {409, "Certificate limit",
 				       "There are two certificates already; remove one, or "
 				       "ask for a renewal with revokeOthers."},
+	[PROBLEM_VEHICLE_HAS_CERTIFICATE] = {409, "Vehicle has a certificate",
+					     "The vehicle has a certificate that lives: renew with that one."},
 	[PROBLEM_VEHICLE_NOT_COMMANDABLE] = {409, "Vehicle not commandable",
 					     "The vehicle is suspended or decommissioned, or it has no device."},
 	[PROBLEM_COMMAND_LIMIT] = {409, "Command limit",

@@ -4,10 +4,11 @@
 
 #include <stdio.h>
 
-#define BODY_SMALL ((size_t)16 * 1024)
-#define BODY_CSR   ((size_t)64 * 1024) /* a CSR in PEM, attributes, and JSON's escapes */
+#define BODY_SMALL   ((size_t)16 * 1024)
+#define BODY_SIGNALS ((size_t)4 * 1024 * 1024) /* some thousand signals, each described */
+#define BODY_CSR     ((size_t)64 * 1024)       /* a CSR in PEM, attributes, and JSON's escapes */
 
-/* What a row leaves out is zero: the API listener, no body, not idempotent. */
+/* What a row leaves out is zero: a client, the API listener, no body, not idempotent. */
 const struct route routes[] = {
 	/* conversion first: it is asked for most */
 	{.method = HTTP_POST,
@@ -254,27 +255,74 @@ const struct route routes[] = {
 	 .is_idempotent = true,
 	 .handler = tenant_create},
 
-	{.method = HTTP_GET, .pattern = "/openapi.json", .action = "openapi.read", .handler = openapi_document},
+	{.method = HTTP_GET,
+	 .pattern = "/.well-known/est/cacerts",
+	 .caller = ROUTE_ANYBODY,
+	 .action = "est.cacerts",
+	 .place = ROUTE_POOL,
+	 .handler = est_cacerts},
+	{.method = HTTP_POST,
+	 .pattern = "/.well-known/est/simpleenroll",
+	 .caller = ROUTE_CLAIM,
+	 .action = "est.enroll",
+	 .body_size_max = BODY_SMALL,
+	 .body = ROUTE_BODY_PKCS10,
+	 .place = ROUTE_POOL,
+	 .handler = est_enroll},
+	{.method = HTTP_POST,
+	 .pattern = "/.well-known/est/simplereenroll",
+	 .caller = ROUTE_DEVICE,
+	 .action = "est.renew",
+	 .body_size_max = BODY_SMALL,
+	 .body = ROUTE_BODY_PKCS10,
+	 .place = ROUTE_POOL,
+	 .handler = est_renew},
+
+	{.method = HTTP_GET,
+	 .pattern = "/openapi.json",
+	 .caller = ROUTE_ANYBODY,
+	 .action = "openapi.read",
+	 .handler = openapi_document},
+
+	{.method = HTTP_GET,
+	 .pattern = "/v1/signal-documents",
+	 .scopes = SCOPE_ADMIN,
+	 .action = "signal-documents.list",
+	 .place = ROUTE_POOL,
+	 .handler = signal_documents_read},
+	{.method = HTTP_POST,
+	 .pattern = "/v1/signal-documents",
+	 .scopes = SCOPE_ADMIN,
+	 .action = "signal-documents.load",
+	 .body_size_max = BODY_SIGNALS,
+	 .body = ROUTE_BODY_JSON,
+	 .place = ROUTE_POOL,
+	 .is_idempotent = true,
+	 .handler = signal_documents_create},
 
 	{.method = HTTP_GET,
 	 .pattern = "/healthz",
+	 .caller = ROUTE_ANYBODY,
 	 .action = "health.read",
 	 .listener = ROUTE_OPERATIONS,
 	 .handler = operations_health},
 	{.method = HTTP_GET,
 	 .pattern = "/readyz",
+	 .caller = ROUTE_ANYBODY,
 	 .action = "ready.read",
 	 .place = ROUTE_POOL,
 	 .listener = ROUTE_OPERATIONS,
 	 .handler = operations_ready},
 	{.method = HTTP_GET,
 	 .pattern = "/metrics",
+	 .caller = ROUTE_ANYBODY,
 	 .action = "metrics.read",
 	 .place = ROUTE_POOL,
 	 .listener = ROUTE_OPERATIONS,
 	 .handler = operations_metrics},
 	{.method = HTTP_GET,
 	 .pattern = "/crl/device.crl",
+	 .caller = ROUTE_ANYBODY,
 	 .action = "crl.read",
 	 .listener = ROUTE_OPERATIONS,
 	 .handler = operations_crl},

@@ -84,6 +84,21 @@ enum problem certificate_order_make(struct flow_request *request, struct span cs
 	return problem;
 }
 
+enum problem certificate_order_make_for(struct flow_request *request, struct span csr, const struct vehicle *vehicle,
+					struct certificate_order *ret_order)
+{
+	struct registry *registry = request->platform->registry;
+	struct device_manifest_entry device = {0};
+	enum result result =
+		registry->ops->get_device(registry, &vehicle->tenant, vehicle->device_id, &device, &request->note);
+
+	if (result != RESULT_OK && result != RESULT_ABSENT)
+		return problem_of_result(result);
+	if (csr.size == 0)
+		return PROBLEM_CSR_REQUIRED;
+	return certificate_order_make(request, csr, &device, ret_order);
+}
+
 enum problem certificate_order_again(const struct ownership *ownership, const struct device_manifest_entry *device,
 				     struct certificate_order *ret_order)
 {

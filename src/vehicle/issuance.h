@@ -26,6 +26,13 @@ enum problem certificate_order_make(struct flow_request *request, struct span cs
 				    const struct device_manifest_entry *device, struct certificate_order *ret_order);
 
 /*
+ * The same for the device of a vehicle: that the manifest knew it was asked when it came to the vehicle, so only its
+ * key counts. CSR_REQUIRED when csr is empty.
+ */
+enum problem certificate_order_make_for(struct flow_request *request, struct span csr, const struct vehicle *vehicle,
+					struct certificate_order *ret_order);
+
+/*
  * Of a key that has a certificate already, issued ahead of its vehicle: whoever has it has proved it then. KEY_MISMATCH
  * as above.
  */

@@ -16,6 +16,8 @@ enum problem {
 	PROBLEM_CLIENT_SUSPENDED,
 	PROBLEM_SAME_PERSON,   /* the asker of a reveal cannot approve it; another cannot open it */
 	PROBLEM_CLAIM_REFUSED, /* the claim is revoked, over or used up */
+	PROBLEM_NAMES_DIFFER,  /* a renewal's CSR names somebody else than the certificate that asks for it */
+	PROBLEM_RENEWAL_TOO_EARLY,
 	/* 404 */
 	PROBLEM_NOT_FOUND, /* unknown, erased, or another tenant's: alike */
 	/* 405, 408, 413, 414, 415, 417, 431, 501, 505: transport and routing */
@@ -37,6 +39,7 @@ enum problem {
 	PROBLEM_REVEAL_NOT_APPROVED,
 	PROBLEM_ALREADY_EXISTS,		 /* client, tenant, fingerprint */
 	PROBLEM_CERTIFICATE_LIMIT,	 /* two live certificates already */
+	PROBLEM_VEHICLE_HAS_CERTIFICATE, /* one that lives */
 	PROBLEM_VEHICLE_NOT_COMMANDABLE, /* suspended, decommissioned, or without a device */
 	PROBLEM_COMMAND_LIMIT,		 /* as many commands wait for the vehicle as may */
 	PROBLEM_REQUEST_IN_PROGRESS,	 /* same Idempotency-Key still running */

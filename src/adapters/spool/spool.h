@@ -7,6 +7,9 @@
  *   DIRECTORY/                  0700 or 0770 (a group that both processes share)
  *     %016x.spool               segments, in order; allocated (posix_fallocate) before they are mapped
  *     position                  where the reader stands (spool_mark); it may lag behind, so records may come twice
+ *     next                      the segment that is prepared ahead
+ *     wake                      a word that the reader sleeps on
+ *     writer.lock, reader.lock  held by whoever writes and reads
  */
 #ifndef VINVEIL_ADAPTERS_SPOOL_SPOOL_H
 #define VINVEIL_ADAPTERS_SPOOL_SPOOL_H
@@ -22,7 +25,7 @@
 
 struct spool_config {
 	const char *directory;
-	size_t segment_size;   /* 0: default; at least SPOOL_BODY_SIZE_MAX and 4 KiB more, a multiple of 4096 */
+	size_t segment_size;   /* 0: default; at least SPOOL_BODY_SIZE_MAX and 8 KiB more, a multiple of 4096 */
 	uint32_t segments_max; /* 0: default; with this many unread, the spool is full */
 	int64_t sync_ms;       /* 0: default */
 	struct clock *clock;   /* NULL: clock_system() */

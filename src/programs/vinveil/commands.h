@@ -12,6 +12,7 @@ extern const struct command command_devices_load;
 extern const struct command command_provision, command_lookup;
 extern const struct command command_vehicle_show, command_vehicle_history;
 extern const struct command command_tcu_change, command_tcu_delete;
+extern const struct command command_simulate;
 extern const struct command command_reveal_request, command_reveal_approve, command_reveal_open;
 extern const struct command command_audit_tail, command_audit_verify, command_audit_prove;
 extern const struct command command_import, command_backup, command_restore;

@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
 	&command_dev,
 	&command_init,
 	&command_serve,
+	&command_simulate,
 	&command_tenant_add,
 	&command_tenant_list,
 	&command_client_add,
