@@ -37,6 +37,7 @@ def body_of(method, path):
         "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
         "/v1/tenants": {"tenantId": "demo"},
         "/v1/signal-documents": {"name": "matrix", "signals": []},
+        "/v1/claims": {"name": "nobody", "certificate": "no PEM", "count": 1},
     }
     if method == "GET" or method == "DELETE":
         return None, {}
@@ -61,6 +62,8 @@ RIGHT = {
     ("POST", "/v1/clients/{id}/resume"): 404, ("POST", "/v1/clients/{id}/certificates"): 404,
     ("DELETE", "/v1/clients/{id}/certificates/{fingerprint}"): 404, ("GET", "/v1/tenants"): 200, ("POST", "/v1/tenants"): 409,
     ("GET", "/v1/signal-documents"): 200, ("POST", "/v1/signal-documents"): 422,
+    ("GET", "/v1/claims"): 200, ("POST", "/v1/claims"): 422, ("GET", "/v1/claims/{name}"): 404,
+    ("POST", "/v1/claims/{name}/revoke"): 404,
 }
 
 
@@ -182,12 +185,15 @@ def foreign_things(platform):
     vehicle = platform.provision(vin, device).json
     reveal = platform.client("investigator").post("/v1/reveal-requests", {
         "referenceId": vehicle["referenceId"], "purpose": "legal-request", "reason": "for the matrix"}).json
+    platform.cli("claim", "add", "matrix-foreign", "--count", "1")
     return {"vin": vin, "device": device, "referenceId": vehicle["referenceId"], "id": reveal["revealRequestId"]}
 
 
 def foreign_name(things, path):
     if "/clients/" in path:
         return "crm"
+    if "/claims/" in path:
+        return "matrix-foreign"
     return things["referenceId"] if "{referenceId}" in path else things["id"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import json_schema
 import wire
-from certificates import add_client, make_csr
+from certificates import add_client, claim_certificate, make_csr
 from conftest import make_vin
 from installation import ROOT
 
@@ -192,6 +192,16 @@ def new_client(scene, **members):
     return scene.admin.post("/v1/clients", {**body, **members})
 
 
+def register_claim(scene, name=None, **members):
+    name = name or "openapi-" + uuid.uuid4().hex[:12]
+    body = {"name": name, "certificate": claim_certificate(scene.platform, scene.directory, name), "count": 1}
+    return scene.admin.post("/v1/claims", {**body, **members})
+
+
+def revoke_claim(scene, name=None, **options):
+    return scene.admin.post(f"/v1/claims/{name or register_claim(scene).json['name']}/revoke", **options)
+
+
 def first_tile(scene):
     for _ in range(50):
         note = scene.platform.client("auditor").get("/v1/audit/log/checkpoint")
@@ -215,6 +225,7 @@ def mismatch(method, path, one, two):
 
 EXAMPLE = json.loads((ROOT / "doc/examples/fleetwise.json").read_text())
 VEHICLE, CLIENT, REVEAL = "/v1/vehicles/{referenceId}", "/v1/clients/{id}", "/v1/reveal-requests/{id}"
+CLAIM = "/v1/claims/{name}"
 SPECIFIC = {
     ("POST", "/v1/reference-ids/lookup", 200): lambda s: lookup(s, vin=s.vehicle()[0]),
     ("POST", "/v1/reference-ids/lookup", 404): lambda s: lookup(s, vin=make_vin()),
@@ -282,6 +293,13 @@ SPECIFIC = {
     ("POST", "/v1/signal-documents", 413): lambda s: s.admin.request("POST", "/v1/signal-documents", raw=b" " * 4_200_000,
                                                                      headers=JSON),
     ("POST", "/v1/signal-documents", 422): lambda s: s.admin.post("/v1/signal-documents", {**EXAMPLE, "signals": []}),
+    ("GET", "/v1/claims", 200): lambda s: revoke_claim(s) and s.admin.get("/v1/claims"),
+    ("POST", "/v1/claims", 201): register_claim,
+    ("POST", "/v1/claims", 409): lambda s: register_claim(s, register_claim(s).json["name"]),
+    ("POST", "/v1/claims", 422): lambda s: register_claim(s, count=0),
+    ("GET", CLAIM, 200): lambda s: s.admin.get("/v1/claims/" + register_claim(s).json["name"]),
+    ("POST", CLAIM + "/revoke", 200): revoke_claim,
+    ("POST", CLAIM + "/revoke", 422): lambda s: revoke_claim(s, "none", headers={"Idempotency-Key": "x" * 200}),
     ("GET", "/openapi.json", 200): lambda s: s.platform.client().get("/openapi.json"),
 }
 
@@ -398,8 +416,10 @@ def in_progress(scene, method, path):
             return client.request(method, target, headers=headers)
         finally:
             client.close()
+    names = {"approve": scene.reveal, "revoke": lambda: register_claim(scene).json["name"]}
+    name = names.get(path.rsplit("/", 1)[1], lambda: scene.client_id()[0])
     for _ in range(20):
-        target = filled(path, scene.reveal() if "approve" in path else scene.client_id()[0])
+        target = filled(path, name())
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         with concurrent.futures.ThreadPoolExecutor(16) as executor:
             answers = list(executor.map(post, [headers] * 16))
