@@ -105,6 +105,12 @@ def new_claim(platform, directory, name, count=100, client="admin"):
     return certificate, key
 
 
+def fingerprint(certificate):
+    """What a client is registered by."""
+    said = openssl("x509", "-in", certificate, "-noout", "-fingerprint", "-sha256").decode()
+    return said.strip().split("=")[1].replace(":", "").lower()
+
+
 def save_credentials(directory, name, credentials):
     """What provisioning has answered with, in files: (certificate, key)."""
     paths = pathlib.Path(directory) / f"{name}.pem", pathlib.Path(directory) / f"{name}.key"
