@@ -28,7 +28,8 @@ route_handler client_list, client_create, client_read, client_suspend, client_re
 	client_remove_certificate;
 route_handler tenant_list, tenant_create;
 
-/* est.c */
+/* claims.c, est.c */
+route_handler claim_list, claim_create, claim_read, claim_revoke;
 route_handler est_cacerts, est_enroll, est_renew;
 
 /* openapi.c, operations.c */

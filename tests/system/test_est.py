@@ -125,6 +125,9 @@ def test_a_used_up_or_revoked_claim_is_refused(platform, new_vin, new_device, tm
     answer = refused(enroll(platform, csrs[1], paths), 403, "claim-refused")
     entries = platform.client("auditor").get("/v1/audit/entries?actor=claim:est-single").json["entries"]
     assert (entries[0]["requestId"], entries[0]["outcome"]) == (answer.headers["request-id"], "refused")
+    revoked = new_claim(platform, tmp_path, "est-revoked", 10)
+    assert platform.client("admin").post("/v1/claims/est-revoked/revoke").status == 200
+    refused(enroll(platform, csrs[1], revoked), 403, "claim-refused")
 
 
 def test_devices_that_are_not_there(platform, claim, new_device, new_vin, demo_vehicle, tmp_path):
