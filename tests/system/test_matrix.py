@@ -212,6 +212,17 @@ def test_no_client_reaches_est(platform, scoped):
             assert (answer.status, answer.problem) == (401, "unauthenticated"), (method, path, answer)
 
 
+def test_a_serial_number_is_the_device_authoritys_own(platform, of_the_device_authority, tmp_path):
+    """An operator's certificate that has a device's or a claim's number is neither."""
+    for method, path, kind in DEVICE_ROUTES:
+        number = int(est.openssl("x509", "-in", of_the_device_authority[kind][0], "-noout", "-serial").split(b"=")[1], 16)
+        paths = issue(tmp_path, "same-number-" + kind.lower(), operator_root(platform), serial=number)[:2]
+        client = Client(platform, *paths)
+        answer = client.request(method, path, raw=b"junk", headers=est.PKCS10)
+        client.close()
+        assert (answer.status, answer.problem) == (401, "unauthenticated"), (method, path, answer)
+
+
 # ---- what is another tenant's -------------------------------------------------------------------------
 
 
