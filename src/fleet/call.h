@@ -17,12 +17,17 @@
 #define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
 /* Where checkins.c remembers whom it has heard; half a megabyte. */
 #define FLEET_CHECKIN_PLACES 65536
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
+
+#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
 
 struct fleet {
 	struct fleet_config config;
 	const struct platform *platform;
 	struct pool *pool;
 	struct fleet_counters counters;
+	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 	atomic_bool is_failing; /* events could not be handled last time: a lasting failure is logged once */
 	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */
 	pthread_mutex_t assigned_mutex;
