@@ -142,7 +142,7 @@ enum result installation_plugin(char ret_path[static PATH_SIZE])
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
 		if (try_plugin(self, places[i], ret_path))
 			return RESULT_OK;
-	return try_plugin(VINVEIL_LIBDIR, ".", ret_path) ? RESULT_OK : RESULT_ABSENT;
+	return try_plugin(VINVEIL_LIBDIR, "vinveil", ret_path) ? RESULT_OK : RESULT_ABSENT;
 }
 
 enum result broker_find(char ret_path[static PATH_SIZE])

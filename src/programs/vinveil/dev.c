@@ -23,10 +23,6 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __SANITIZE_ADDRESS__
-#include <dlfcn.h>
-#include <sanitizer/asan_interface.h>
-#endif
 
 #define READY_WAIT_MS	30000
 #define STOP_WAIT_MS	20000
@@ -62,19 +58,6 @@ struct dev {
 	sigset_t former_mask;
 };
 
-/*
- * Our plugin brings the sanitizers of its build into a broker that was built without: they must come first in that
- * process. In the child, between fork and exec.
- */
-static void preload_sanitizer(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-	Dl_info information;
-	if (dladdr((void *)(uintptr_t)__asan_report_error_address, &information) != 0)
-		setenv("LD_PRELOAD", information.dli_fname, 1);
-#endif
-}
-
 static int start_child(struct dev *dev, struct child *child)
 {
 	pid_t parent = getpid();
@@ -90,8 +73,6 @@ static int start_child(struct dev *dev, struct child *child)
 			_exit(EXIT_FAILED);
 		setpgid(0, 0);
 		sigprocmask(SIG_SETMASK, &dev->former_mask, NULL);
-		if (child->name == descriptions[CHILD_BROKER].name)
-			preload_sanitizer();
 		execl(child->program, child->name, child->option, child->config, (char *)NULL);
 		_exit(127);
 	}
@@ -416,9 +397,9 @@ static bool take_limits(const struct invocation *invocation, struct installation
 	installation_set_gateway_defaults(installation);
 	return option_get_number(invocation, "rate-limit", 1, 500000, 0, &installation->requests_per_second) &&
 	       option_get_number(invocation, "reveals-per-hour", 1, 1000, 0, &installation->reveals_per_hour) &&
-	       option_get_number(invocation, "messages-per-second", 1, 1000000, installation->messages_per_second,
+	       option_get_number(invocation, "messages-per-second", 1, 500000, installation->messages_per_second,
 				 &installation->messages_per_second) &&
-	       option_get_number(invocation, "messages-burst", 1, 10000000, 2 * installation->messages_per_second,
+	       option_get_number(invocation, "messages-burst", 1, 1000000, 2 * installation->messages_per_second,
 				 &installation->messages_burst) &&
 	       option_get_number(invocation, "stale-refuse-seconds", 2, 86400, installation->stale_refuse_seconds,
 				 &installation->stale_refuse_seconds) &&
