@@ -30,6 +30,8 @@ route_handler tenant_list, tenant_create;
 
 /* est.c */
 route_handler est_cacerts, est_enroll, est_renew;
+/* signal_documents.c */
+route_handler signal_documents_create, signal_documents_read;
 
 /* openapi.c, operations.c */
 route_handler openapi_document;
