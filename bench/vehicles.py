@@ -171,8 +171,7 @@ def cut(vehicles, connected=1000, victims=200):
     vehicles.platform.load_devices(*(f"NEXT-{seed}-{n}" for n in range(1, victims + 1)))
     fleet = vehicles.simulate("--vehicles", connected - victims, "--rate", 2, "--credentials", driving, "--seed", 30)
     hold = Load(vehicles.build, "hold", *vehicles.mqtt(), doomed, victims).wait_connected()
-    while "connected" not in fleet.stderr.readline():
-        pass
+    wait_driving(fleet)
     ids = [path.name[7:43] for path in sorted(doomed.iterdir())]
     times = change_tcus(vehicles.platform, ids, seed)
     time.sleep(1)
@@ -185,17 +184,26 @@ def cut(vehicles, connected=1000, victims=200):
     for name, values in (("answer → cut", from_answer), ("request → cut", from_request)):
         tell(f"  {name:17s} p50 {percentile(values, 0.5):6.2f} ms  p99 {percentile(values, 0.99):6.2f} ms"
              + ("   wanted: p99 under 10 ms" if name.startswith("answer") else ""))
-    bare_kick(vehicles, driving, victims)
+    bare_kick(vehicles, driving, connected - victims, doomed, victims)
 
 
-def bare_kick(vehicles, credentials, count):
+def wait_driving(fleet):
+    """Until the simulator says that its vehicles are connected."""
+    for line in fleet.stderr:
+        if line.rstrip().endswith("are connected"):
+            return
+    raise SystemExit("the simulated fleet did not connect")
+
+
+def bare_kick(vehicles, driving, driving_count, doomed, count):
     """The nearest that a bare broker has: a second connection under the ID ends the first."""
     bare = vehicles.bare()
-    load = Load(vehicles.build, "publish", "127.0.0.1", bare.port, vehicles.mqtt()[2], credentials, 8, 2, 8)
-    load.wait_connected()
-    others = vehicles.directory / "doomed"
-    taken = Load(vehicles.build, "takeover", "127.0.0.1", bare.port, vehicles.mqtt()[2], others, count).wait_connected().result()
-    load.result(end=True)
+    fleet = vehicles.simulate("--vehicles", driving_count, "--rate", 2, "--credentials", driving, "--seed", 30,
+                              "--endpoint", f"127.0.0.1:{bare.port}")
+    wait_driving(fleet)
+    taken = Load(vehicles.build, "takeover", "127.0.0.1", bare.port, vehicles.mqtt()[2], doomed, count).wait_connected().result()
+    fleet.send_signal(signal.SIGTERM)
+    fleet.communicate()
     bare.stop()
     tell(f"  bare broker       p50 {taken['p50ms']:6.2f} ms  p99 {taken['p99ms']:6.2f} ms  (takeover of a session: its own kick)")
 

@@ -331,7 +331,7 @@ const struct command command_simulate = {
 		    {"only-provision", NULL, "make credentials, and do not drive", false},
 		    {"no-manifest", NULL, "do not load the devices into the manifest first", false},
 		    {"credentials", "DIR", "where theirs are kept (default with --data: DIR/simulation)", false},
-		    {"endpoint", "HOST:PORT", "the broker (default with --data: its own)", false},
+		    {"endpoint", "ADDRESS", "the broker, HOST:PORT (default with --data: its own)", false},
 		    {"ca", "FILE", "the root of the broker's certificate", false},
 		    {"claim-certificate", "FILE", "for --provision claim", false},
 		    {"claim-key", "FILE", "and its key", false},
