@@ -4,6 +4,7 @@
  * own TLS key.
  */
 #include "adapters/audit/tlog.h"
+#include "adapters/fleetwise/agent_format.h"
 #include "adapters/keys/keyd_client.h"
 #include "adapters/registry/sqlite.h"
 #include "api/api.h"
@@ -261,6 +262,7 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 		.registry = daemon->registry,
 		.keys = keyd_client_keys(daemon->keyd),
 		.authority = keyd_client_authority(daemon->keyd),
+		.agent_format = fleetwise_agent_format(),
 		.clock = clock_system(),
 		.entropy = entropy_system(),
 	};
