@@ -8,8 +8,12 @@ static const struct {
 	const char *name;
 	enum { DO_LOCK, DO_UNLOCK, DO_LOCATE, DO_CLIMATE_ON, DO_CLIMATE_OFF, DO_SIGNAL } what;
 } commands[] = {
-	{"lock", DO_LOCK},	       {"unlock", DO_UNLOCK},		{"locate", DO_LOCATE},
-	{"climate-on", DO_CLIMATE_ON}, {"climate-off", DO_CLIMATE_OFF}, {"honk", DO_SIGNAL},
+	{"lock", DO_LOCK},
+	{"unlock", DO_UNLOCK},
+	{"locate", DO_LOCATE},
+	{"climate-on", DO_CLIMATE_ON},
+	{"climate-off", DO_CLIMATE_OFF},
+	{"honk", DO_SIGNAL},
 	{"flash", DO_SIGNAL},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
