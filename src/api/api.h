@@ -33,6 +33,7 @@ struct api_config {
 	const char *crl_path;	      /* where the CRL is kept beside memory */
 	const char *gateway_endpoint; /* the device gateway, told to vehicles; empty: none yet */
 	uint16_t gateway_port;
+	bool serves_devices;	    /* the API's listener takes certificates of the device root: EST */
 	int64_t rotation_settle_ms; /* 0: the default of vehicle/key_rotation.h */
 	void (*audit_state)(void *context, struct api_audit_state *ret_state);
 	void (*fleet_state)(void *context, struct api_fleet_state *ret_state); /* NULL without a device gateway */

@@ -58,9 +58,11 @@ struct call {
 	struct http_exchange *exchange;
 	const struct route *route; /* NULL: none matched */
 	struct span parameters[ROUTE_PARAMETERS_MAX];
-	struct client_snapshot *snapshot;  /* held until the exchange is released */
-	const struct principal *principal; /* NULL: nobody, or the route is public */
-	enum problem refusal;		   /* decided from the head, told when the body is in */
+	struct client_snapshot *snapshot;	 /* held until the exchange is released */
+	const struct principal *principal;	 /* NULL: nobody (yet) */
+	const struct certificate_record *device; /* ROUTE_DEVICE, once it is known */
+	const struct claim *claim;		 /* ROUTE_CLAIM */
+	enum problem refusal;			 /* decided from the head, told when the body is in */
 	bool has_verdict;
 	struct rate_verdict verdict;
 	char request_id[UUID_TEXT_SIZE];

@@ -1,8 +1,8 @@
 /*
  * From the transport to a handler: route, authenticate, rate, access, and where it runs.
  */
+#include "api/authentication.h"
 #include "api/body.h"
-#include "api/call.h"
 #include "api/conversion_worker.h"
 #include "api/problem.h"
 #include "api/records.h"
@@ -55,28 +55,10 @@ static enum problem find_route(struct call *call)
 	if (result == RESULT_ABSENT)
 		return PROBLEM_NOT_FOUND;
 	call->event.action = call->route->action;
+	/* Without the device authority no such caller can come. */
+	if (is_known_later(call->route) && !call->api->config.serves_devices)
+		return PROBLEM_NOT_FOUND;
 	return result == RESULT_OK ? PROBLEM_NONE : PROBLEM_METHOD_NOT_ALLOWED;
-}
-
-static enum problem authenticate(struct call *call)
-{
-	const struct tls_peer *peer = call->exchange->peer;
-
-	if (peer == NULL)
-		return call_explain(call, PROBLEM_UNAUTHENTICATED, "No client certificate was presented.");
-	/* A connection can outlive the certificate it was opened with. */
-	if (peer->not_after_ms <= clock_now_ms(call->api->platform->clock))
-		return call_explain(call, PROBLEM_UNAUTHENTICATED, "The client certificate has expired.");
-	call->snapshot = client_directory_take(call->api->directory);
-	call->principal = client_snapshot_find(call->snapshot, peer->fingerprint);
-	if (call->principal == NULL)
-		return call_explain(call, PROBLEM_UNAUTHENTICATED,
-				    "The client certificate is not registered to any client.");
-	call->event.actor = call->principal->client.id;
-	call->event.tenant = call->principal->client.tenant;
-	call->flow.client = &call->principal->client;
-	call->flow.tenant = call->principal->tenant;
-	return PROBLEM_NONE;
 }
 
 enum problem call_take_tokens(struct call *call, uint32_t cost)
@@ -110,20 +92,37 @@ static enum problem check_access(const struct principal *principal, const struct
 	return PROBLEM_NONE;
 }
 
+static enum problem check_access_of(const struct call *call)
+{
+	return call->route->caller == ROUTE_CLIENT ? check_access(call->principal, call->route) : PROBLEM_NONE;
+}
+
+static const char *media_type(enum route_body body)
+{
+	switch (body) {
+	case ROUTE_BODY_JSON:
+		return "application/json";
+	case ROUTE_BODY_NDJSON:
+		return "application/x-ndjson";
+	case ROUTE_BODY_PKCS10:
+		return "application/pkcs10";
+	case ROUTE_BODY_NONE:
+	case ROUTE_BODY_EMPTY:
+		break;
+	}
+	return NULL;
+}
+
 static enum problem check_content_type(struct call *call)
 {
 	const struct http_request *request = &call->exchange->request;
-	struct span type = http_request_header(request, "content-type");
 	bool is_empty = !request->has_body || (!request->is_chunked && request->content_length == 0);
+	const char *wanted = media_type(call->route->body);
 
-	if (is_empty && call->route->body != ROUTE_BODY_NDJSON)
+	if (wanted == NULL || (is_empty && call->route->body != ROUTE_BODY_NDJSON) ||
+	    content_type_is(http_request_header(request, "content-type"), wanted))
 		return PROBLEM_NONE;
-	if (call->route->body == ROUTE_BODY_JSON && !content_type_is(type, "application/json"))
-		return PROBLEM_MEDIA_TYPE;
-	if (call->route->body == ROUTE_BODY_NDJSON && !content_type_is(type, "application/x-ndjson"))
-		return call_explain(call, PROBLEM_MEDIA_TYPE,
-				    "Send the manifest with Content-Type application/x-ndjson.");
-	return PROBLEM_NONE;
+	return call_explain(call, PROBLEM_MEDIA_TYPE, "Send the body with Content-Type %s.", wanted);
 }
 
 /*
@@ -133,14 +132,12 @@ static enum problem check_content_type(struct call *call)
 static enum problem admit(struct call *call)
 {
 	enum problem problem = find_route(call);
-	if (problem != PROBLEM_NONE || call->route->scopes == ROUTE_PUBLIC)
+	if (problem != PROBLEM_NONE || call->route->caller == ROUTE_ANYBODY)
 		return problem;
 	problem = authenticate(call);
-	if (problem == PROBLEM_NONE)
-		problem = call_take_tokens(call, 1);
 	if (problem != PROBLEM_NONE)
 		return problem;
-	call->refusal = check_access(call->principal, call->route);
+	call->refusal = check_access_of(call);
 	if (call->refusal == PROBLEM_NONE)
 		call->refusal = check_content_type(call);
 	return PROBLEM_NONE;
@@ -204,7 +201,7 @@ static enum problem check_empty_body(struct call *call)
 /* Location and ETag are not kept: both follow from the body. */
 static void answer_fields_again(struct call *call, const json_t *body)
 {
-	char location[128];
+	char location[256];
 	struct span name;
 	const json_t *version = json_object_get(body, "version");
 
@@ -213,7 +210,10 @@ static void answer_fields_again(struct call *call, const json_t *body)
 	if (call->route->location_member == NULL ||
 	    json_get_text(body, call->route->location_member, CLIENT_ID_LENGTH_MAX, &name) != RESULT_OK)
 		return;
-	snprintf(location, sizeof location, "%s/%.*s", call->route->pattern, (int)name.size, (const char *)name.data);
+	/* What was made stands below what it was asked of. */
+	struct span path = call->exchange->request.path;
+	snprintf(location, sizeof location, "%.*s/%.*s", (int)path.size, (const char *)path.data, (int)name.size,
+		 (const char *)name.data);
 	answer_header(call, "Location", location);
 }
 
@@ -296,14 +296,27 @@ static enum problem run_handler(struct call *call)
 							      : call->route->handler(call);
 }
 
+/* By rate limit inside the handler, as a batch that costs more than is left; or by the registry, which knows nobody. */
+static bool is_coalesced(const struct call *call, enum problem problem)
+{
+	return problem == PROBLEM_RATE_LIMITED || (problem == PROBLEM_UNAUTHENTICATED && call->principal == NULL);
+}
+
+static enum problem run_known(struct call *call)
+{
+	enum problem problem = authenticate_by_registry(call);
+	if (problem == PROBLEM_NONE)
+		problem = call->refusal;
+	return problem == PROBLEM_NONE ? run_handler(call) : problem;
+}
+
 static void run_pool_job(struct pool_job *job)
 {
 	struct call *call = (struct call *)job;
-	enum problem problem = run_handler(call);
+	enum problem problem = run_known(call);
 	/* Behind every handler, not only those that expect a VIN: a caller may send one where none belongs. */
 	secret_scrub_stack();
-	/* By rate limit inside the handler: a batch that costs more than is left. */
-	if (problem == PROBLEM_RATE_LIMITED)
+	if (is_coalesced(call, problem))
 		call_finish_coalesced(call, problem);
 	else
 		call_finish(call, problem);
@@ -392,7 +405,7 @@ static void on_request(void *context, struct http_exchange *exchange)
 {
 	struct call *call = call_of(exchange);
 	(void)context;
-	if (call->refusal != PROBLEM_NONE) {
+	if (call->refusal != PROBLEM_NONE && !is_known_later(call->route)) {
 		call_finish(call, call->refusal);
 		return;
 	}
@@ -446,14 +459,17 @@ static void on_refused(void *context, struct http_exchange *exchange, int status
 	call_fill(call, problem);
 }
 
-/* Its client was authenticated, so the answer waits for a leaf of its own (rule 10). */
+/* Its client was authenticated, or is now, so the answer waits for a leaf of its own (rule 10). */
 static void on_body_refused(void *context, struct http_exchange *exchange, int status, const char *reason)
 {
 	struct call *call = call_of(exchange);
 	enum problem problem = call_explain(call, problem_of_status(status), "%s", reason);
 
 	(void)context;
-	if (call->principal != NULL)
+	call->refusal = problem;
+	if (is_known_later(call->route))
+		submit(call, run_pool_job);
+	else if (call->principal != NULL)
 		call_finish(call, problem);
 	else
 		call_finish_coalesced(call, problem);

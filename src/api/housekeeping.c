@@ -1,6 +1,7 @@
 #include "api/housekeeping.h"
 
 #include "base/log.h"
+#include "vehicle/remote_commands.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +18,9 @@ struct housekeeping {
 	pthread_cond_t wake;
 	bool is_woken, is_closing;
 	int64_t refusals_due_ms, clients_due_ms;
-	bool crl_fails, clients_fail, owed_fail; /* so that a lasting failure is logged once */
+	int64_t gateway_connected_at_ms; /* of the connection that has been given what waits */
+	bool crl_fails, clients_fail, owed_fail, commands_fail,
+		resend_fails; /* so that a lasting failure is logged once */
 };
 
 static void tell(bool *fails, enum result result, const char *event, const struct note *note)
@@ -40,6 +43,31 @@ static void pay_owed_leaves(struct housekeeping *housekeeping)
 		log_event(LOG_INFO, "owed-leaves", "%zu leaves followed their changes into the audit log", paid);
 }
 
+static void expire_commands(struct housekeeping *housekeeping)
+{
+	struct note note = {0};
+	size_t expired = 0;
+	enum result result = remote_commands_expire(housekeeping->api->platform, &expired, &note);
+	tell(&housekeeping->commands_fail, result, "commands", &note);
+}
+
+/* What was handed to a connection that broke, or before this program was started, may not have arrived. */
+static void resend_commands(struct housekeeping *housekeeping)
+{
+	const struct platform *platform = housekeeping->api->platform;
+	struct gateway_status status = {0};
+	struct note note = {0};
+
+	if (platform->gateway != NULL)
+		platform->gateway->ops->get_status(platform->gateway, &status);
+	if (!status.is_connected || status.connected_at_ms == housekeeping->gateway_connected_at_ms)
+		return;
+	enum result result = remote_commands_resend_all(platform, &note);
+	tell(&housekeeping->resend_fails, result, "commands-resend", &note);
+	if (result == RESULT_OK)
+		housekeeping->gateway_connected_at_ms = status.connected_at_ms;
+}
+
 static void run_once(struct housekeeping *housekeeping)
 {
 	struct api *api = housekeeping->api;
@@ -51,6 +79,8 @@ static void run_once(struct housekeeping *housekeeping)
 		housekeeping->refusals_due_ms = now_ms + PERIOD_MS;
 	}
 	pay_owed_leaves(housekeeping);
+	expire_commands(housekeeping);
+	resend_commands(housekeeping);
 	tell(&housekeeping->crl_fails, crl_keeper_work(api->crl, &note), "crl", &note);
 	if (now_ms >= housekeeping->clients_due_ms) {
 		enum result result = client_directory_reload(api->directory, &note);

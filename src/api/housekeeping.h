@@ -1,6 +1,7 @@
 /*
  * What goes on beside the requests, on one thread: each second the coalesced refusals go to the audit log and the CRL
- * is signed if that is due; now and then the clients are read anew.
+ * is signed if that is due, and commands whose time is over are marked; now and then the clients are read anew. When
+ * the device gateway's connection is new, commands that wait are handed to it again.
  */
 #ifndef VINVEIL_API_HOUSEKEEPING_H
 #define VINVEIL_API_HOUSEKEEPING_H

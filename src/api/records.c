@@ -1,5 +1,6 @@
 #include "api/records.h"
 
+#include "vehicle/claims.h"
 #include "vehicle/reveal.h"
 
 #include <inttypes.h>
@@ -111,6 +112,23 @@ void write_client(struct json_writer *writer, const struct client *client, const
 	json_object_end(writer);
 }
 
+void write_claim(struct json_writer *writer, const struct claim *claim, int64_t now_ms)
+{
+	json_object_begin(writer);
+	json_member_text(writer, "name", claim->name);
+	json_member_text(writer, "tenantId", claim->tenant.text);
+	json_key(writer, "serialNumber");
+	json_hex(writer, span_of(claim->serial.bytes, sizeof(claim->serial.bytes)));
+	json_member_text(writer, "state", claim_state_name(claim, now_ms));
+	json_member_number(writer, "count", claim->count_max);
+	json_member_number(writer, "used", claim->used);
+	json_member_time(writer, "notAfter", claim->not_after_ms);
+	json_member_time(writer, "createdAt", claim->created_at_ms);
+	if (claim->is_revoked)
+		json_member_time(writer, "revokedAt", claim->revoked_at_ms);
+	json_object_end(writer);
+}
+
 void write_tenant(struct json_writer *writer, const struct tenant *tenant)
 {
 	json_object_begin(writer);
@@ -137,6 +155,45 @@ void write_reveal_request(struct json_writer *writer, const struct reveal_reques
 		json_member_text(writer, "approvedBy", reveal->approved_by);
 	json_member_time(writer, "createdAt", reveal->created_at_ms);
 	json_member_time(writer, "expiresAt", reveal->expires_at_ms);
+	json_object_end(writer);
+}
+
+static void write_status_reason(struct json_writer *writer, const struct remote_command *command)
+{
+	json_key(writer, "statusReason");
+	json_object_begin(writer);
+	json_member_text(writer, "reasonCode", command->reason_code);
+	if (command->reason_text[0] != '\0')
+		json_member_text(writer, "reasonDescription", command->reason_text);
+	json_object_end(writer);
+}
+
+void write_command(struct json_writer *writer, const struct remote_command *command)
+{
+	json_object_begin(writer);
+	json_member_uuid(writer, "commandId", &command->id);
+	json_member_text(writer, "name", command->name);
+	json_member_text(writer, "status", command_status_name(command->status));
+	if (command->reason_code[0] != '\0')
+		write_status_reason(writer, command);
+	if (command->result != NULL) {
+		json_key(writer, "result");
+		json_raw(writer, span_of_text(command->result));
+	}
+	json_member_time(writer, "createdAt", command->created_at_ms);
+	json_member_time(writer, "updatedAt", command->updated_at_ms);
+	json_object_end(writer);
+}
+
+void write_alert(struct json_writer *writer, const struct alert *alert)
+{
+	json_object_begin(writer);
+	json_member_uuid(writer, "alertId", &alert->id);
+	json_member_text(writer, "kind", alert_kind_name(alert->kind));
+	json_member_time(writer, "at", alert->at_ms);
+	if (alert->has_reference_id)
+		json_member_uuid(writer, "referenceId", &alert->reference_id);
+	json_member_text(writer, "detail", alert->detail);
 	json_object_end(writer);
 }
 

@@ -22,14 +22,22 @@ enum route_place {
 	ROUTE_STREAM, /* the body in chunks, each on a pool thread */
 };
 
+/* Who may come. Nobody but clients unless a row says so. */
+enum route_caller {
+	ROUTE_CLIENT,  /* a client application that holds one of the scopes */
+	ROUTE_DEVICE,  /* a vehicle's device, by its certificate */
+	ROUTE_CLAIM,   /* by a claim certificate */
+	ROUTE_ANYBODY, /* nobody is authenticated, nothing is recorded */
+};
+
 enum route_body {
 	ROUTE_BODY_NONE,   /* any body is ignored, but bounded */
 	ROUTE_BODY_EMPTY,  /* none, or an empty JSON object */
 	ROUTE_BODY_JSON,   /* application/json */
 	ROUTE_BODY_NDJSON, /* application/x-ndjson */
+	ROUTE_BODY_PKCS10, /* application/pkcs10 */
 };
 
-#define ROUTE_PUBLIC	     0 /* scope: nobody is authenticated, nothing is recorded */
 #define ROUTE_PARAMETERS_MAX 2
 
 /* NONE: the response is filled (by answer.h). Anything else: what the caller is told. */
@@ -38,7 +46,8 @@ typedef enum problem route_handler(struct call *call);
 struct route {
 	enum http_method method;
 	const char *pattern;
-	uint32_t scopes; /* any of these; ROUTE_PUBLIC */
+	enum route_caller caller;
+	uint32_t scopes; /* of a client: any of these */
 	const char *action;
 	size_t body_size_max;
 	enum route_body body;

@@ -116,6 +116,11 @@ struct certificate_facts {
 };
 MUST_USE enum result certificate_read_der(struct span der, struct certificate_facts *ret_facts, struct note *note);
 MUST_USE enum result certificate_read_pem(struct span pem, struct certificate_facts *ret_facts, struct note *note);
+/*
+ * Is it a claim certificate (CERTIFICATE_CLAIM) of this issuer (PEM; what follows it is ignored)? Its dates are not
+ * judged. RESULT_INVALID with a reason fit for the caller.
+ */
+MUST_USE enum result certificate_check_claim(struct span der, struct span issuer_pem, struct note *note);
 MUST_USE enum result certificate_der_to_pem(struct span der, struct buf *ret_pem);
 /* The first certificate of a PEM text. */
 MUST_USE enum result certificate_pem_to_der(struct span pem, struct buf *ret_der, struct note *note);

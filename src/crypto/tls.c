@@ -9,6 +9,7 @@
 #include <limits.h>
 
 struct tls_connection {
+	const struct tls_server *server;
 	SSL *ssl;
 	const char *failure; /* static text; what made it TLS_FAILED */
 	bool is_established;
@@ -16,6 +17,7 @@ struct tls_connection {
 	bool is_drained; /* the last read took all there was: what OpenSSL still holds is part of a record */
 	bool has_peer;
 	struct tls_peer peer;
+	unsigned char *certificate; /* what peer.certificate points to; OpenSSL's */
 };
 
 enum result tls_connection_open(struct tls_server *server, int descriptor, struct tls_connection **ret_connection)
@@ -31,6 +33,7 @@ enum result tls_connection_open(struct tls_server *server, int descriptor, struc
 		ERR_clear_error();
 		return RESULT_MEMORY;
 	}
+	connection->server = server;
 	SSL_set_bio(connection->ssl, transport, transport);
 	SSL_set_accept_state(connection->ssl);
 	*ret_connection = connection;
@@ -42,6 +45,7 @@ void tls_connection_close(struct tls_connection *connection)
 	if (connection == NULL)
 		return;
 	SSL_free(connection->ssl);
+	OPENSSL_free(connection->certificate);
 	OPENSSL_free(connection);
 }
 
@@ -86,6 +90,16 @@ static enum tls_progress progress_of(struct tls_connection *connection, int outc
 	}
 }
 
+static bool remember_certificate(struct tls_connection *connection, X509 *certificate)
+{
+	int size = i2d_X509(certificate, &connection->certificate);
+
+	if (size <= 0)
+		return false;
+	connection->peer.certificate = span_of(connection->certificate, (size_t)size);
+	return true;
+}
+
 /* After a resumption the certificate comes out of the ticket, with the verdict it had then. */
 static bool remember_peer(struct tls_connection *connection)
 {
@@ -100,6 +114,12 @@ static bool remember_peer(struct tls_connection *connection)
 	    x509_validity(certificate, &peer->not_before_ms, &peer->not_after_ms) != RESULT_OK)
 		return false;
 	x509_common_name(certificate, peer->common_name);
+	if (x509_serial(certificate, &peer->serial) != RESULT_OK)
+		peer->serial = (struct serial){0};
+	peer->authority = tls_server_authority(connection->server, connection->ssl);
+	if (peer->authority == 0 ||
+	    (peer->authority == TLS_AUTHORITY_DEVICE && !remember_certificate(connection, certificate)))
+		return false;
 	connection->has_peer = true;
 	return true;
 }

@@ -1,7 +1,7 @@
 /*
  * TLS for servers (OpenSSL): TLS 1.3 (RFC 8446), 1.2 only when asked for; one server certificate; client
- * certificates requested and verified against one root, but not demanded: a connection without one is
- * told so by the application (401), a bad one (unverifiable, expired) gets a TLS alert.
+ * certificates requested and verified against the roots of one or two authorities, but not demanded: a connection
+ * without one is told so by the application (401), a bad one (unverifiable, expired) gets a TLS alert.
  *
  * Writing to a socket whose peer has gone raises no SIGPIPE (MSG_NOSIGNAL inside). A client certificate
  * counts only with extended key usage clientAuth, and never when it is a CA's.
@@ -18,15 +18,24 @@
 
 #include "base/result.h"
 #include "base/span.h"
-#include "crypto/digest.h"
+#include "crypto/certificate.h"
 
 #include <sys/types.h>
 
-/* What the application may know of a verified client certificate. */
+/* Whose certificates are let in. They have nothing in common, and what is good for one is not for the other. */
+enum tls_authority {
+	TLS_AUTHORITY_OPERATOR = 1, /* client_root_path */
+	TLS_AUTHORITY_DEVICE = 2,   /* device_root_path */
+};
+
+/* What the application may know of a verified client certificate; the same after a resumption. */
 struct tls_peer {
+	enum tls_authority authority;	  /* the one whose root the chain ended in */
 	uint8_t fingerprint[SHA256_SIZE]; /* of the DER certificate */
 	int64_t not_before_ms, not_after_ms;
-	char common_name[65]; /* empty when it has none or it is longer */
+	char common_name[65];	 /* empty when it has none or it is longer */
+	struct serial serial;	 /* zero when it is longer: none that was issued here */
+	struct span certificate; /* DER, of a device's only: what a renewal is compared with */
 };
 
 struct tls_server;
@@ -38,6 +47,8 @@ struct tls_server_config {
 	const char *client_root_path; /* PEM: the root, and issuers below it that clients need not send; NULL:
 					 client certificates are not asked for */
 	bool allow_tls12;
+	/* Vehicles and their claims: their root, and the issuer below it (or NULL). NULL: theirs get an alert. */
+	const char *device_root_path, *device_issuer_path;
 };
 
 MUST_USE enum result tls_server_open(const struct tls_server_config *config, struct tls_server **ret_server,

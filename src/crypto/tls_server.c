@@ -19,6 +19,7 @@
 
 struct tls_server {
 	SSL_CTX *context;
+	STACK_OF(X509) * operators, *devices; /* the authorities: roots, and issuers below them */
 };
 
 SSL_CTX *tls_server_context(struct tls_server *server)
@@ -113,73 +114,167 @@ static enum result set_identity(SSL_CTX *context, const struct tls_server_config
 	return RESULT_OK;
 }
 
-/* Every certificate of the file is a trust anchor's chain; self-signed ones are named to the client. */
-static enum result add_client_roots(SSL_CTX *context, BIO *bio, STACK_OF(X509_NAME) * names)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(context);
-	size_t count = 0;
+/* ---- who is let in ---------------------------------------------------------------------------------- */
 
+/* Every certificate of the file is a trust anchor, or an issuer below one. */
+static enum result read_authority(BIO *bio, STACK_OF(X509) * certificates)
+{
 	for (;;) {
-		OPENSSL_CLEANUP(X509) X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-		X509_NAME *name;
+		X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 
 		if (certificate == NULL)
 			break;
-		if (X509_check_ca(certificate) == 0 || X509_STORE_add_cert(store, certificate) != 1)
+		if (sk_X509_push(certificates, certificate) == 0) {
+			X509_free(certificate);
+			return RESULT_MEMORY;
+		}
+		if (X509_check_ca(certificate) == 0)
 			return RESULT_INVALID;
+	}
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		return RESULT_INVALID;
+	return sk_X509_num(certificates) == 0 ? RESULT_INVALID : RESULT_OK;
+}
+
+/* Appends the file to `seen`. */
+static enum result load_authority(const char *path, struct buf *seen, STACK_OF(X509) * certificates, struct note *note)
+{
+	BUF_CLEANUP struct buf pem = {.size_max = CERTIFICATE_FILE_SIZE_MAX};
+	enum result result = RESULT_MEMORY;
+
+	if (path == NULL)
+		return RESULT_OK;
+	TRY(file_read(path, &pem, note));
+	OPENSSL_CLEANUP(BIO) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+	if (bio != NULL)
+		result = read_authority(bio, certificates);
+	ERR_clear_error();
+	if (result != RESULT_OK) {
+		note_set(note, "%s: must hold CA certificates in PEM form and nothing else", path);
+		return result;
+	}
+	return buf_append(seen, buf_span(&pem));
+}
+
+static bool holds(const STACK_OF(X509) * certificates, const X509 *wanted)
+{
+	for (int i = 0; i < sk_X509_num(certificates); i++) {
+		if (X509_cmp(sk_X509_value(certificates, i), wanted) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The client is told all their names, so that it can choose its certificate. */
+static enum result trust(SSL_CTX *context, const STACK_OF(X509) * certificates, STACK_OF(X509_NAME) * names)
+{
+	for (int i = 0; i < sk_X509_num(certificates); i++) {
+		X509 *certificate = sk_X509_value(certificates, i);
+		X509_NAME *name;
+
+		if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate) != 1)
+			return RESULT_MEMORY;
 		name = X509_NAME_dup(X509_get_subject_name(certificate));
 		if (name == NULL || sk_X509_NAME_push(names, name) == 0) {
 			X509_NAME_free(name);
 			return RESULT_MEMORY;
 		}
-		count++;
 	}
-	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-		return RESULT_INVALID;
-	return count == 0 ? RESULT_INVALID : RESULT_OK;
+	return RESULT_OK;
 }
 
-static enum result load_client_roots(SSL_CTX *context, struct span pem)
+static enum result trust_all(const struct tls_server *server)
 {
-	OPENSSL_CLEANUP(BIO) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
 	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-	enum result result = RESULT_MEMORY;
+	enum result result = names == NULL ? RESULT_MEMORY : trust(server->context, server->operators, names);
 
-	if (bio != NULL && names != NULL)
-		result = add_client_roots(context, bio, names);
+	if (result == RESULT_OK)
+		result = trust(server->context, server->devices, names);
 	ERR_clear_error();
 	if (result == RESULT_OK)
-		SSL_CTX_set0_CA_list(context, names);
+		SSL_CTX_set0_CA_list(server->context, names);
 	else
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
 	return result;
 }
 
-static enum result set_client_verification(SSL_CTX *context, const char *root_path, struct note *note)
+static enum result load_authorities(struct tls_server *server, const struct tls_server_config *config, struct buf *seen,
+				    struct note *note)
 {
-	BUF_CLEANUP struct buf pem = {.size_max = CERTIFICATE_FILE_SIZE_MAX};
-	uint8_t session_context[SHA256_SIZE];
-	enum result result;
+	server->operators = sk_X509_new_null();
+	server->devices = sk_X509_new_null();
+	if (server->operators == NULL || server->devices == NULL)
+		return RESULT_MEMORY;
+	TRY(load_authority(config->client_root_path, seen, server->operators, note));
+	TRY(load_authority(config->device_root_path, seen, server->devices, note));
+	TRY(load_authority(config->device_issuer_path, seen, server->devices, note));
+	for (int i = 0; i < sk_X509_num(server->devices); i++) {
+		if (!holds(server->operators, sk_X509_value(server->devices, i)))
+			continue;
+		note_set(note, "the device root and issuer must have nothing in common with %s",
+			 config->client_root_path);
+		return RESULT_INVALID;
+	}
+	return trust_all(server);
+}
 
-	if (root_path == NULL) {
+/* A ticket tells whose certificate it was: after a resumption there is no chain to see it by. */
+static int mark_ticket(SSL *ssl, void *opaque)
+{
+	uint8_t mark = (uint8_t)tls_server_authority(opaque, ssl);
+
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &mark, sizeof(mark));
+}
+
+static enum tls_authority authority_of_ticket(SSL *ssl)
+{
+	void *mark;
+	size_t size;
+
+	if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &mark, &size) != 1 || size != 1)
+		return 0;
+	return (enum tls_authority) * (const uint8_t *)mark;
+}
+
+enum tls_authority tls_server_authority(const struct tls_server *server, SSL *ssl)
+{
+	const STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	const X509 *root;
+
+	if (SSL_session_reused(ssl) == 1)
+		return authority_of_ticket(ssl);
+	if (chain == NULL || sk_X509_num(chain) == 0)
+		return 0;
+	root = sk_X509_value(chain, sk_X509_num(chain) - 1);
+	if (holds(server->devices, root))
+		return TLS_AUTHORITY_DEVICE;
+	return holds(server->operators, root) ? TLS_AUTHORITY_OPERATOR : 0;
+}
+
+static enum result set_client_verification(struct tls_server *server, const struct tls_server_config *config,
+					   struct note *note)
+{
+	BUF_CLEANUP struct buf seen = {.size_max = 2 * CERTIFICATE_FILE_SIZE_MAX};
+	SSL_CTX *context = server->context;
+	uint8_t session_context[SHA256_SIZE];
+
+	if (config->client_root_path == NULL && config->device_root_path == NULL) {
 		SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
 		return RESULT_OK;
 	}
-	TRY(file_read(root_path, &pem, note));
-	result = load_client_roots(context, buf_span(&pem));
-	if (result != RESULT_OK) {
-		note_set(note, "%s: must hold CA certificates in PEM form and nothing else", root_path);
-		return result;
-	}
+	TRY(load_authorities(server, config, &seen, note));
 	/* A ticket is only good where the same roots are trusted. */
-	TRY(sha256(buf_span(&pem), session_context));
+	TRY(sha256(buf_span(&seen), session_context));
 	if (SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context)) != 1 ||
+	    SSL_CTX_set_session_ticket_cb(context, mark_ticket, NULL, server) != 1 ||
 	    SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) != 1)
 		return openssl_failure(RESULT_MEMORY, note, "cannot set up client certificates");
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, check_client_leaf);
 	SSL_CTX_set_verify_depth(context, CLIENT_CHAIN_DEPTH);
 	return RESULT_OK;
 }
+
+/* ---- the server ------------------------------------------------------------------------------------- */
 
 enum result tls_server_open(const struct tls_server_config *config, struct tls_server **ret_server, struct note *note)
 {
@@ -198,7 +293,7 @@ enum result tls_server_open(const struct tls_server_config *config, struct tls_s
 	if (result == RESULT_OK)
 		result = set_identity(server->context, config, note);
 	if (result == RESULT_OK)
-		result = set_client_verification(server->context, config->client_root_path, note);
+		result = set_client_verification(server, config, note);
 	if (result != RESULT_OK) {
 		tls_server_close(server);
 		return result;
@@ -212,5 +307,7 @@ void tls_server_close(struct tls_server *server)
 	if (server == NULL)
 		return;
 	SSL_CTX_free(server->context);
+	sk_X509_pop_free(server->operators, X509_free);
+	sk_X509_pop_free(server->devices, X509_free);
 	OPENSSL_free(server);
 }

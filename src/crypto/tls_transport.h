@@ -16,5 +16,7 @@ MUST_USE enum result tls_transport_init(void);
 BIO *tls_transport_new(int descriptor);
 
 SSL_CTX *tls_server_context(struct tls_server *server);
+/* Of a connection whose client's certificate was verified, now or when the session began; 0 without one. */
+enum tls_authority tls_server_authority(const struct tls_server *server, SSL *ssl);
 
 #endif

@@ -178,6 +178,7 @@ static enum result start(struct daemon *daemon, struct note *note)
 	struct note lesser = {0};
 	daemon->server.connections_max = (size_t)daemon->config.connections_max;
 	daemon->server.on_event = on_event;
+	daemon->server.own_user = geteuid();
 	TRY(sandbox_begin(note));
 	TRY(crypto_init(note));
 	TRY(read_allowed(daemon->config.allow, &daemon->server, note));

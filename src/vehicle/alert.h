@@ -9,6 +9,7 @@ enum alert_kind {
 	ALERT_CLONED_KEY = 1, /* a second connection under a live client ID came from another address */
 };
 const char *alert_kind_name(enum alert_kind kind); /* "cloned-key" */
+MUST_USE enum result alert_kind_parse(struct span text, enum alert_kind *ret_kind);
 
 /* A vehicle that gives cause again within this time gets no second alert of the kind. */
 #define ALERT_INTERVAL_MS ((int64_t)10 * 60 * 1000)

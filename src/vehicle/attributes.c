@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Every name and every text, decoded: an escape in front of a VIN must not hide it. Depth is bounded by json_read. */
-static bool holds_vin(const json_t *value)
+bool json_holds_vin(const json_t *value)
 {
 	const char *name;
 	json_t *member;
@@ -16,12 +15,12 @@ static bool holds_vin(const json_t *value)
 		return vin_stands_in(span_of(json_string_value(value), json_string_length(value)));
 	json_array_foreach((json_t *)value, i, member)
 	{
-		if (holds_vin(member))
+		if (json_holds_vin(member))
 			return true;
 	}
 	json_object_foreach((json_t *)value, name, member)
 	{
-		if (vin_stands_in(span_of_text(name)) || holds_vin(member))
+		if (vin_stands_in(span_of_text(name)) || json_holds_vin(member))
 			return true;
 	}
 	return false;
@@ -86,7 +85,7 @@ enum problem attributes_merge(struct flow_request *request, const char *current,
 		snprintf(request->detail, sizeof(request->detail), "attributes must be a JSON object.");
 		return PROBLEM_VALUE_INVALID;
 	}
-	if (holds_vin(patch)) {
+	if (json_holds_vin(patch)) {
 		snprintf(request->detail, sizeof(request->detail), "attributes must not hold a VIN or its hash.");
 		return PROBLEM_VIN_NOT_ALLOWED;
 	}

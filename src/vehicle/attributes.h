@@ -1,5 +1,6 @@
 /*
- * A vehicle's attributes: a JSON object that its tenant keeps with it. Internal to the flows.
+ * A vehicle's attributes: a JSON object that its tenant keeps with it; and the rule that every JSON which is to be kept
+ * must follow. Internal to the flows.
  */
 #ifndef VINVEIL_VEHICLE_ATTRIBUTES_H
 #define VINVEIL_VEHICLE_ATTRIBUTES_H
@@ -7,6 +8,9 @@
 #include "vehicle/flow.h"
 
 #include <jansson.h>
+
+/* Does any name or text within, decoded, hold a VIN-shaped token (product rule 9)? An escape must not hide it. */
+bool json_holds_vin(const json_t *value);
 
 /*
  * Applies a merge patch (RFC 7396) to the stored text (NULL: {}); the new text lives in the request's arena.

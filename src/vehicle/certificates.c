@@ -1,7 +1,6 @@
 #include "vehicle/certificates.h"
 
 #include "vehicle/change.h"
-#include "vehicle/device.h"
 #include "vehicle/issuance.h"
 
 #include <stdio.h>
@@ -53,22 +52,6 @@ static enum problem make_room(struct change *change, const struct vehicle *vehic
 	return PROBLEM_NONE;
 }
 
-static enum problem make_order(struct flow_request *request, const struct vehicle *vehicle, struct span csr,
-			       struct certificate_order *ret_order)
-{
-	struct registry *registry = request->platform->registry;
-	struct device_manifest_entry device = {0};
-	enum result result =
-		registry->ops->get_device(registry, &vehicle->tenant, vehicle->device_id, &device, &request->note);
-
-	/* That the manifest knew the device was asked when it came to the vehicle; here only its key counts. */
-	if (result != RESULT_OK && result != RESULT_ABSENT)
-		return problem_of_result(result);
-	if (csr.size == 0)
-		return PROBLEM_CSR_REQUIRED;
-	return certificate_order_make(request, csr, &device, ret_order);
-}
-
 static enum problem commit_renewal(struct change *change, struct vehicle *vehicle,
 				   const struct certificate_record *record, bool *ret_again)
 {
@@ -98,7 +81,7 @@ static enum problem renew_once(struct flow_request *request, const struct uuid *
 	if (problem == PROBLEM_NONE)
 		problem = check_renewable(request, &vehicle);
 	if (problem == PROBLEM_NONE)
-		problem = make_order(request, &vehicle, renewal->csr, &order);
+		problem = certificate_order_make_for(request, renewal->csr, &vehicle, &order);
 	if (problem == PROBLEM_NONE)
 		problem = make_room(&change, &vehicle, renewal);
 	if (problem == PROBLEM_NONE)

@@ -94,6 +94,19 @@ void change_revoke(struct change *change, const struct certificate_record *recor
 		};
 }
 
+void change_take_ownership(struct change *change, const struct ownership *ownership, bool is_admitted)
+{
+	int64_t now_ms = clock_now_ms(change->request->platform->clock);
+
+	change_add(change, (struct registry_write){.kind = REGISTRY_USE_CLAIM,
+						   .claim_use = {.name = ownership->claim, .at_ms = now_ms}});
+	change_add(change, (struct registry_write){.kind = REGISTRY_TAKE_OWNERSHIP,
+						   .ownership_take = {.token_sha256 = ownership->token_sha256,
+								      .is_admitted = is_admitted,
+								      .at_ms = now_ms}});
+	change->admitted = is_admitted ? ownership : NULL;
+}
+
 /* So that a restore can bring about again what this change did. */
 static enum result tell_event(struct change *change)
 {
@@ -118,7 +131,7 @@ static enum result tell_event(struct change *change)
 
 /* ---- what the device gateway must learn of a committed change --------------------------------------- */
 
-/* The registry has it durably already; here the live session is cut. */
+/* The registry has it durably already; here live sessions are cut, and what was denied until now is let in. */
 static void tell_gateway(const struct change *change)
 {
 	struct device_gateway *gateway = change->request->platform->gateway;
@@ -127,6 +140,8 @@ static void tell_gateway(const struct change *change)
 		return;
 	if (change->revoked_count > 0)
 		gateway->ops->revoke(gateway, change->revoked, change->revoked_count);
+	if (change->admitted != NULL)
+		gateway->ops->activate(gateway, &change->admitted->serial);
 	for (size_t i = 0; change->moves_state && i < change->count; i++)
 		if (change->writes[i].kind == REGISTRY_UPDATE_VEHICLE)
 			gateway->ops->refresh(gateway, &change->writes[i].vehicle->tenant,

@@ -16,7 +16,8 @@ struct change {
 	enum result result; /* the first failure sticks, and change_commit tells it */
 	struct gateway_revocation revoked[CHANGE_WRITES_MAX];
 	size_t revoked_count;
-	bool moves_state; /* the lifecycle state: the gateway is told after the commit */
+	const struct ownership *admitted; /* its certificate may connect after the commit; NULL: none */
+	bool moves_state;		  /* the lifecycle state: the gateway is told after the commit */
 };
 
 void change_init(struct change *change, struct flow_request *request);
@@ -35,6 +36,13 @@ void change_update_vehicle(struct change *change, struct vehicle *vehicle);
 /* A new certificate, with its line of history; the event tells its serial number when it is committed. */
 void change_add_certificate(struct change *change, const struct certificate_record *record);
 void change_revoke(struct change *change, const struct certificate_record *record, enum revocation_reason reason);
+
+/*
+ * Uses the claim and the token of a certificate that was issued ahead. is_admitted: the certificate becomes the
+ * vehicle's with this change (change_add_certificate), and the gateway lets it in. The caller keeps the ownership until
+ * the commit.
+ */
+void change_take_ownership(struct change *change, const struct ownership *ownership, bool is_admitted);
 
 /*
  * audit_commit, with RESULT_CONFLICT kept apart: *ret_conflict is then set, and REGISTRY_CONFLICT_NONE otherwise. Once

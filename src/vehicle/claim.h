@@ -25,6 +25,9 @@ struct claim {
 	int64_t created_at_ms;
 };
 
+/* RESULT_INVALID for what is no name of a claim, one of UUID form too: only a vehicle's certificate has such a CN. */
+MUST_USE enum result claim_name_parse(struct span text, char ret_name[static CLAIM_NAME_LENGTH_MAX + 1]);
+
 struct ownership {
 	uint8_t token_sha256[SHA256_SIZE];
 	char claim[CLAIM_NAME_LENGTH_MAX + 1];

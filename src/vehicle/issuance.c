@@ -84,6 +84,45 @@ enum problem certificate_order_make(struct flow_request *request, struct span cs
 	return problem;
 }
 
+enum problem certificate_order_make_for(struct flow_request *request, struct span csr, const struct vehicle *vehicle,
+					struct certificate_order *ret_order)
+{
+	struct registry *registry = request->platform->registry;
+	struct device_manifest_entry device = {0};
+	enum result result =
+		registry->ops->get_device(registry, &vehicle->tenant, vehicle->device_id, &device, &request->note);
+
+	if (result != RESULT_OK && result != RESULT_ABSENT)
+		return problem_of_result(result);
+	if (csr.size == 0)
+		return PROBLEM_CSR_REQUIRED;
+	return certificate_order_make(request, csr, &device, ret_order);
+}
+
+enum problem certificate_order_again(const struct ownership *ownership, const struct device_manifest_entry *device,
+				     struct certificate_order *ret_order)
+{
+	struct certificate_order order = {0};
+
+	if (device->has_key && memcmp(device->public_key_sha256, ownership->spki_sha256, SHA256_SIZE) != 0)
+		return PROBLEM_KEY_MISMATCH;
+	if (buf_append(&order.csr_der, ownership->csr) != RESULT_OK)
+		return PROBLEM_UNAVAILABLE;
+	memcpy(order.spki_sha256, ownership->spki_sha256, SHA256_SIZE);
+	*ret_order = order;
+	return PROBLEM_NONE;
+}
+
+enum problem certificate_order_issue_ahead(struct flow_request *request, const struct certificate_order *order,
+					   const struct uuid *reference_id, struct issued_certificate *ret_issued)
+{
+	struct cert_authority *authority = request->platform->authority;
+	enum result result = authority->ops->issue_device(authority, reference_id, buf_span(&order->csr_der),
+							  ret_issued, &request->note);
+
+	return result == RESULT_INVALID ? refuse_csr(request) : problem_of_result(result);
+}
+
 /* Spares keyd's issuance budget; the registry decides again when the certificate is committed. */
 static enum problem check_key_reuse(struct flow_request *request, const struct certificate_order *order,
 				    const struct vehicle *vehicle)
@@ -134,19 +173,15 @@ enum problem certificate_order_issue(struct flow_request *request, const struct 
 				     const struct vehicle *vehicle, struct certificate_record *ret_record,
 				     struct credentials *ret_credentials)
 {
-	struct cert_authority *authority = request->platform->authority;
 	struct issued_certificate issued = {0};
 	CREDENTIALS_CLEANUP struct credentials credentials = {0};
 	enum problem problem = check_key_reuse(request, order, vehicle);
 
+	if (problem == PROBLEM_NONE)
+		problem = certificate_order_issue_ahead(request, order, &vehicle->reference_id, &issued);
 	if (problem != PROBLEM_NONE)
 		return problem;
-	enum result result = authority->ops->issue_device(authority, &vehicle->reference_id, buf_span(&order->csr_der),
-							  &issued, &request->note);
-	if (result == RESULT_INVALID)
-		return refuse_csr(request);
-	if (result == RESULT_OK)
-		result = format_credentials(request, order, &issued, &credentials);
+	enum result result = format_credentials(request, order, &issued, &credentials);
 	if (result == RESULT_OK) {
 		fill_record(vehicle, &issued, ret_record);
 		*ret_credentials = credentials;

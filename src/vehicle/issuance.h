@@ -26,6 +26,27 @@ enum problem certificate_order_make(struct flow_request *request, struct span cs
 				    const struct device_manifest_entry *device, struct certificate_order *ret_order);
 
 /*
+ * The same for the device of a vehicle: that the manifest knew it was asked when it came to the vehicle, so only its
+ * key counts. CSR_REQUIRED when csr is empty.
+ */
+enum problem certificate_order_make_for(struct flow_request *request, struct span csr, const struct vehicle *vehicle,
+					struct certificate_order *ret_order);
+
+/*
+ * Of a key that has a certificate already, issued ahead of its vehicle: whoever has it has proved it then. KEY_MISMATCH
+ * as above.
+ */
+enum problem certificate_order_again(const struct ownership *ownership, const struct device_manifest_entry *device,
+				     struct certificate_order *ret_order);
+
+/*
+ * Issues under a Reference ID alone, before it is any vehicle's (what the key was certified for is for whoever takes
+ * the certificate to a vehicle). The caller releases ret_issued->der.
+ */
+enum problem certificate_order_issue_ahead(struct flow_request *request, const struct certificate_order *order,
+					   const struct uuid *reference_id, struct issued_certificate *ret_issued);
+
+/*
  * Issues to the vehicle and its device: KEY_REUSED when the key was certified for another. Nobody may learn of the
  * credentials before the record is committed. ret_credentials gets a copy of the order's private key.
  */

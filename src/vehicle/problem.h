@@ -14,7 +14,10 @@ enum problem {
 	PROBLEM_SCOPE_MISSING,
 	PROBLEM_PURPOSE_NOT_ALLOWED,
 	PROBLEM_CLIENT_SUSPENDED,
-	PROBLEM_SAME_PERSON, /* the asker of a reveal cannot approve it; another cannot open it */
+	PROBLEM_SAME_PERSON,   /* the asker of a reveal cannot approve it; another cannot open it */
+	PROBLEM_CLAIM_REFUSED, /* the claim is revoked, over or used up */
+	PROBLEM_NAMES_DIFFER,  /* a renewal's CSR names somebody else than the certificate that asks for it */
+	PROBLEM_RENEWAL_TOO_EARLY,
 	/* 404 */
 	PROBLEM_NOT_FOUND, /* unknown, erased, or another tenant's: alike */
 	/* 405, 408, 413, 414, 415, 417, 431, 501, 505: transport and routing */
@@ -34,9 +37,12 @@ enum problem {
 	PROBLEM_VEHICLE_NOT_PROVISIONABLE,
 	PROBLEM_TRANSITION_NOT_ALLOWED,
 	PROBLEM_REVEAL_NOT_APPROVED,
-	PROBLEM_ALREADY_EXISTS,	     /* client, tenant, fingerprint */
-	PROBLEM_CERTIFICATE_LIMIT,   /* two live certificates already */
-	PROBLEM_REQUEST_IN_PROGRESS, /* same Idempotency-Key still running */
+	PROBLEM_ALREADY_EXISTS,		 /* client, tenant, fingerprint */
+	PROBLEM_CERTIFICATE_LIMIT,	 /* two live certificates already */
+	PROBLEM_VEHICLE_HAS_CERTIFICATE, /* one that lives */
+	PROBLEM_VEHICLE_NOT_COMMANDABLE, /* suspended, decommissioned, or without a device */
+	PROBLEM_COMMAND_LIMIT,		 /* as many commands wait for the vehicle as may */
+	PROBLEM_REQUEST_IN_PROGRESS,	 /* same Idempotency-Key still running */
 	/* 410 */
 	PROBLEM_REVEAL_GONE, /* used or expired */
 	/* 412, 428 */
@@ -51,6 +57,7 @@ enum problem {
 	PROBLEM_CSR_REQUIRED,
 	PROBLEM_KEY_REUSED,
 	PROBLEM_KEY_MISMATCH,	      /* the manifest pins another key for this device */
+	PROBLEM_OWNERSHIP_INVALID,    /* a token that is unknown, used, over, or of another claim: alike */
 	PROBLEM_VIN_NOT_ALLOWED,      /* a VIN-shaped token in a string we are to keep */
 	PROBLEM_VALUE_INVALID,	      /* well-formed JSON, but a member's value is out of bounds; detail names it */
 	PROBLEM_IDEMPOTENCY_MISMATCH, /* same key, other body */

@@ -20,6 +20,7 @@ struct provisioner {
 	const char *attributes;
 	bool has_order;
 	struct certificate_order order;
+	bool is_name_taken; /* the prepared certificate's Reference ID is another vehicle's */
 	/* of this attempt */
 	struct vin_index_set indexes;
 	struct vehicle holder; /* the vehicle that has the device */
@@ -83,38 +84,116 @@ static enum problem ensure_order(struct provisioner *provisioner)
 
 	if (provisioner->has_order)
 		return PROBLEM_NONE;
+	const struct provisioning *input = provisioner->input;
 	enum problem problem = device_check_manifest(provisioner->request, provisioner->device_id, &device);
-	if (problem == PROBLEM_NONE)
-		problem = certificate_order_make(provisioner->request, provisioner->input->csr, &device,
-						 &provisioner->order);
+	if (problem == PROBLEM_NONE && input->prepared != NULL)
+		problem = certificate_order_again(input->prepared, &device, &provisioner->order);
+	else if (problem == PROBLEM_NONE)
+		problem = certificate_order_make(provisioner->request, input->csr, &device, &provisioner->order);
 	provisioner->has_order = problem == PROBLEM_NONE;
 	return problem;
 }
 
-/*
- * Commits the vehicle with its certificate. *ret_again: somebody else was first, so read what is there now; the
- * credentials are then of no vehicle, and dropped.
- */
-static enum problem commit(struct change *change, const struct vehicle *vehicle,
-			   const struct certificate_record *record, struct credentials *take_credentials,
-			   struct provisioned *provisioned, bool *ret_again)
+/* A certificate for the vehicle; the credentials stay empty when whoever asks has it already. */
+struct grant {
+	struct certificate_record record;
+	struct credentials credentials;
+	bool is_prepared;
+};
+static void grant_release(struct grant *grant)
 {
+	credentials_release(&grant->credentials);
+}
+#define GRANT_CLEANUP __attribute__((cleanup(grant_release)))
+
+static void grant_prepared(const struct ownership *prepared, const struct vehicle *vehicle, struct grant *grant)
+{
+	grant->is_prepared = true;
+	grant->record = (struct certificate_record){
+		.serial = prepared->serial,
+		.reference_id = vehicle->reference_id,
+		.tenant = vehicle->tenant,
+		.not_before_ms = prepared->not_before_ms,
+		.not_after_ms = prepared->not_after_ms,
+	};
+	memcpy(grant->record.device_id, vehicle->device_id, sizeof(grant->record.device_id));
+	memcpy(grant->record.spki_sha256, prepared->spki_sha256, SHA256_SIZE);
+}
+
+/* A prepared certificate serves when it carries the vehicle's name; else its key gets another. */
+static enum problem make_grant(struct provisioner *provisioner, const struct vehicle *vehicle, struct grant *grant)
+{
+	const struct ownership *prepared = provisioner->input->prepared;
+	enum problem problem = ensure_order(provisioner);
+
+	if (problem != PROBLEM_NONE)
+		return problem;
+	if (prepared != NULL && uuid_equal(&prepared->reference_id, &vehicle->reference_id)) {
+		grant_prepared(prepared, vehicle, grant);
+		return PROBLEM_NONE;
+	}
+	return certificate_order_issue(provisioner->request, &provisioner->order, vehicle, &grant->record,
+				       &grant->credentials);
+}
+
+/* *ret_again: somebody else was first, so read what is there now. */
+static enum problem problem_of_conflict(struct provisioner *provisioner, enum registry_conflict conflict,
+					bool *ret_again)
+{
+	switch (conflict) {
+	case REGISTRY_CONFLICT_CERTIFIED_KEY:
+		return PROBLEM_KEY_REUSED;
+	case REGISTRY_CONFLICT_CLAIM:
+		return PROBLEM_CLAIM_REFUSED;
+	case REGISTRY_CONFLICT_OWNERSHIP:
+		return PROBLEM_OWNERSHIP_INVALID;
+	case REGISTRY_CONFLICT_REFERENCE_ID:
+		provisioner->is_name_taken = true;
+		break;
+	default:
+		break;
+	}
+	*ret_again = true;
+	return PROBLEM_UNAVAILABLE;
+}
+
+/*
+ * Commits the vehicle with its certificate. *ret_again: somebody else was first; the credentials are then of no
+ * vehicle, and dropped.
+ */
+static enum problem commit(struct provisioner *provisioner, struct change *change, const struct vehicle *vehicle,
+			   struct grant *grant, struct provisioned *provisioned, bool *ret_again)
+{
+	const struct ownership *prepared = provisioner->input->prepared;
 	enum registry_conflict conflict;
 
-	change_add_certificate(change, record);
+	change_add_certificate(change, &grant->record);
+	if (prepared != NULL)
+		change_take_ownership(change, prepared, grant->is_prepared);
 	enum result result = change_commit(change, &conflict);
-	if (result != RESULT_OK) {
-		*ret_again = conflict != REGISTRY_CONFLICT_NONE && conflict != REGISTRY_CONFLICT_CERTIFIED_KEY;
-		return conflict == REGISTRY_CONFLICT_CERTIFIED_KEY ? PROBLEM_KEY_REUSED : problem_of_result(result);
-	}
+	if (conflict != REGISTRY_CONFLICT_NONE)
+		return problem_of_conflict(provisioner, conflict, ret_again);
+	if (result != RESULT_OK)
+		return problem_of_result(result);
 	provisioned->vehicle = *vehicle;
-	provisioned->has_credentials = true;
-	provisioned->credentials = *take_credentials;
-	*take_credentials = (struct credentials){0};
+	provisioned->has_credentials = !grant->is_prepared;
+	provisioned->credentials = grant->credentials;
+	grant->credentials = (struct credentials){0};
 	return PROBLEM_NONE;
 }
 
 /* ---- a VIN seen for the first time ------------------------------------------------------------------ */
+
+/* That of the prepared certificate, unless it was issued under the name of a vehicle that there is. */
+static enum result choose_reference_id(const struct provisioner *provisioner, struct uuid *ret_id)
+{
+	const struct ownership *prepared = provisioner->input->prepared;
+
+	if (prepared == NULL || provisioner->is_name_taken)
+		return uuid_generate_v4(provisioner->request->platform->entropy, ret_id);
+	*ret_id = prepared->reference_id;
+	return RESULT_OK;
+}
 
 static enum result draft_vehicle(struct provisioner *provisioner, struct vehicle *ret_vehicle)
 {
@@ -131,7 +210,7 @@ static enum result draft_vehicle(struct provisioner *provisioner, struct vehicle
 		.attributes = provisioner->attributes,
 	};
 
-	TRY(uuid_generate_v4(platform->entropy, &vehicle.reference_id));
+	TRY(choose_reference_id(provisioner, &vehicle.reference_id));
 	memcpy(vehicle.device_id, provisioner->device_id, sizeof(vehicle.device_id));
 	TRY(platform->keys->ops->seal_vin(platform->keys, &vehicle.tenant, &vehicle.reference_id, &provisioner->vin,
 					  &vehicle.sealed, &request->note));
@@ -155,8 +234,7 @@ static void add_new_vehicle(struct change *change, const struct provisioner *pro
 static enum problem provision_new(struct provisioner *provisioner, struct provisioned *provisioned, bool *ret_again)
 {
 	struct flow_request *request = provisioner->request;
-	CREDENTIALS_CLEANUP struct credentials credentials = {0};
-	struct certificate_record record;
+	GRANT_CLEANUP struct grant grant = {0};
 	struct vehicle vehicle;
 	struct change change;
 
@@ -166,7 +244,7 @@ static enum problem provision_new(struct provisioner *provisioner, struct provis
 	if (problem == PROBLEM_NONE)
 		problem = problem_of_result(draft_vehicle(provisioner, &vehicle));
 	if (problem == PROBLEM_NONE)
-		problem = certificate_order_issue(request, &provisioner->order, &vehicle, &record, &credentials);
+		problem = make_grant(provisioner, &vehicle, &grant);
 	if (problem != PROBLEM_NONE)
 		return problem;
 
@@ -174,7 +252,7 @@ static enum problem provision_new(struct provisioner *provisioner, struct provis
 	request->event->reference_id = vehicle.reference_id;
 	change_init(&change, request);
 	add_new_vehicle(&change, provisioner, &vehicle);
-	problem = commit(&change, &vehicle, &record, &credentials, provisioned, ret_again);
+	problem = commit(provisioner, &change, &vehicle, &grant, provisioned, ret_again);
 	provisioned->is_created = problem == PROBLEM_NONE;
 	request->event->has_reference_id = request->event->is_recorded; /* else it is nobody's */
 	return problem;
@@ -208,13 +286,14 @@ static bool is_superseded(const struct provisioner *provisioner, const struct ce
 	return superseded != NULL && memcmp(superseded->bytes, record->serial.bytes, SERIAL_SIZE) == 0;
 }
 
-/* Does it need credentials? No when one lives, unless that one is to be replaced. */
+/* Does it need credentials? No when one lives, unless that one is to be replaced. Who brings a certificate does. */
 static enum problem needs_credentials(struct provisioner *provisioner, struct change *change,
 				      const struct vehicle *vehicle, bool *ret_needs)
 {
-	int64_t now_ms = clock_now_ms(provisioner->request->platform->clock);
+	struct flow_request *request = provisioner->request;
+	int64_t now_ms = clock_now_ms(request->platform->clock);
 	struct certificate_list valid;
-	enum result result = certificates_read_valid(provisioner->request, &vehicle->reference_id, &valid);
+	enum result result = certificates_read_valid(request, &vehicle->reference_id, &valid);
 	bool has_live = false;
 
 	if (result != RESULT_OK)
@@ -227,23 +306,23 @@ static enum problem needs_credentials(struct provisioner *provisioner, struct ch
 			change_revoke(change, &valid.records[i], REVOCATION_SUPERSEDED);
 	}
 	*ret_needs = !has_live || change->revoked_count > 0;
+	if (!*ret_needs && provisioner->input->prepared != NULL) {
+		snprintf(request->detail, sizeof(request->detail), "The vehicle has a certificate that lives.");
+		return PROBLEM_CERTIFICATE_LIMIT;
+	}
 	return PROBLEM_NONE;
 }
 
 static enum problem issue_to_known(struct provisioner *provisioner, struct change *change, struct vehicle *vehicle,
 				   struct provisioned *provisioned, bool *ret_again)
 {
-	CREDENTIALS_CLEANUP struct credentials credentials = {0};
-	struct certificate_record record;
-	enum problem problem = ensure_order(provisioner);
+	GRANT_CLEANUP struct grant grant = {0};
+	enum problem problem = make_grant(provisioner, vehicle, &grant);
 
-	if (problem == PROBLEM_NONE)
-		problem = certificate_order_issue(provisioner->request, &provisioner->order, vehicle, &record,
-						  &credentials);
 	if (problem != PROBLEM_NONE)
 		return problem;
 	change_update_vehicle(change, vehicle);
-	return commit(change, vehicle, &record, &credentials, provisioned, ret_again);
+	return commit(provisioner, change, vehicle, &grant, provisioned, ret_again);
 }
 
 static enum problem provision_known(struct provisioner *provisioner, struct vehicle *vehicle,

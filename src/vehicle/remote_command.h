@@ -43,5 +43,16 @@ struct remote_command {
 
 const char *command_status_name(enum command_status status); /* "IN_PROGRESS" */
 MUST_USE enum result command_status_parse(struct span text, enum command_status *ret_status);
+/* RESULT_INVALID. */
+MUST_USE enum result command_name_parse(struct span text, char ret_name[static COMMAND_NAME_LENGTH_MAX + 1]);
+
+enum command_reporter { COMMAND_REPORTED_BY_VEHICLE, COMMAND_REPORTED_BY_PLATFORM };
+
+/*
+ * The status table. RESULT_CONFLICT when the command, as it stands, cannot go there. IN_PROGRESS may follow itself,
+ * with another reason. The platform reports nothing but TIMED_OUT.
+ */
+MUST_USE enum result command_transition(const struct remote_command *command, enum command_status next,
+					enum command_reporter reporter, bool *ret_is_final);
 
 #endif

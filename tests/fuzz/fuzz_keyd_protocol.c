@@ -39,6 +39,8 @@ static enum result put_again(struct buf *frame)
 					   &request.checkpoint.proof);
 	case KEYD_ISSUE_DEVICE:
 		return keyd_put_issue(frame, &request.reference_id, request.csr);
+	case KEYD_ISSUE_CLAIM:
+		return keyd_put_issue_claim(frame, request.claim.name, request.claim.days, request.claim.csr);
 	case KEYD_SIGN_CRL:
 		return put_crl(frame);
 	case KEYD_LAST_CHECKPOINT:
@@ -100,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span rest = span_of(data + 1, size - 1);
 	if (data[0] == 0)
 		read_request(rest);
-	else if (keyd_get_answer(rest, (enum keyd_call)(data[0] & 0x0f), &said, &body, &note) == RESULT_OK &&
+	else if (keyd_get_answer(rest, (enum keyd_call)(data[0] & 0x1f), &said, &body, &note) == RESULT_OK &&
 		 said == RESULT_OK)
 		read_body(body);
 	return 0;

@@ -34,7 +34,7 @@ def weak_csr():
     return make_csr(rsa.generate_private_key(65537, 1024))
 
 
-def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyUsageOID.CLIENT_AUTH,)):
+def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyUsageOID.CLIENT_AUTH,), serial=None):
     """A client certificate under `issuer` (certificate path, key path), or self-signed. (certificate, key, fingerprint)."""
     key, now = new_key(), datetime.datetime.utcnow()
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -47,7 +47,7 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
             root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)
         issuer_key = serialization.load_pem_private_key(pathlib.Path(issuer[1]).read_bytes(), None)
     certificate = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer_name).public_key(key.public_key())
-                   .serial_number(x509.random_serial_number())
+                   .serial_number(serial or x509.random_serial_number())
                    .not_valid_before(now + datetime.timedelta(days=days[0]))
                    .not_valid_after(now + datetime.timedelta(days=days[1]))
                    .add_extension(x509.BasicConstraints(False, None), True)
@@ -64,6 +64,15 @@ def issue(directory, name, issuer=None, days=(-1, 30), usages=(x509.ExtendedKeyU
 
 def operator_root(platform):
     return platform.directory / "ca/operator-root.pem", platform.directory / "roots/operator-root.key"
+
+
+def device_issuer(platform):
+    return platform.directory / "ca/device-issuer.pem", platform.directory / "keyd/device-issuer.key"
+
+
+def claim_certificate(platform, directory, name):
+    """PEM of a certificate of the claim profile, which nobody has registered yet."""
+    return pathlib.Path(issue(directory, name, device_issuer(platform), serial=x509.random_serial_number() >> 40)[0]).read_text()
 
 
 def device_root(platform):

@@ -3,6 +3,7 @@
 #include "adapters/keys/durable_cell.h"
 #include "adapters/keys/vault_files.h"
 #include "adapters/keys/wire.h"
+#include "vehicle/claim.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -71,19 +72,17 @@ static enum result issue(struct authority *authority, const struct certificate_r
 	return csr_read_key(request->csr, certificate->spki_sha256, note);
 }
 
-static enum result issue_device(struct cert_authority *port, const struct uuid *reference_id, struct span csr,
-				struct issued_certificate *ret_certificate, struct note *note)
+/* Within the budget. */
+static enum result issue_one(struct authority *authority, const struct certificate_request *request,
+			     struct issued_certificate *ret_certificate, struct note *note)
 {
-	struct authority *authority = authority_of(port);
-	if (csr.size > CSR_SIZE_MAX) {
+	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
+	if (request->csr.size > CSR_SIZE_MAX) {
 		note_set(note, "the CSR is too large");
 		return RESULT_INVALID;
 	}
-	struct certificate_request request = new_request(authority, CERTIFICATE_DEVICE, csr, authority->device_ms);
-	request.reference_id = *reference_id;
-	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
 	TRY(take_issuance(authority, note));
-	enum result result = issue(authority, &request, &certificate, note);
+	enum result result = issue(authority, request, &certificate, note);
 	if (result != RESULT_OK) {
 		return_issuance(authority);
 		buf_release(&certificate.der);
@@ -93,14 +92,27 @@ static enum result issue_device(struct cert_authority *port, const struct uuid *
 	return RESULT_OK;
 }
 
-enum result authority_openssl_issue_claim(struct cert_authority *port, const char *name, struct span csr, int64_t days,
-					  struct buf *ret_der, struct note *note)
+static enum result issue_device(struct cert_authority *port, const struct uuid *reference_id, struct span csr,
+				struct issued_certificate *ret_certificate, struct note *note)
 {
 	struct authority *authority = authority_of(port);
+	struct certificate_request request = new_request(authority, CERTIFICATE_DEVICE, csr, authority->device_ms);
+	request.reference_id = *reference_id;
+	return issue_one(authority, &request, ret_certificate, note);
+}
+
+static enum result issue_claim(struct cert_authority *port, const char *name, struct span csr, int64_t days,
+			       struct issued_certificate *ret_certificate, struct note *note)
+{
+	struct authority *authority = authority_of(port);
+	char checked[CLAIM_NAME_LENGTH_MAX + 1];
+	if (days < 1 || days > CLAIM_DAYS_MAX || claim_name_parse(span_of_text(name), checked) != RESULT_OK) {
+		note_set(note, "a claim has a name and 1 to %d days", CLAIM_DAYS_MAX);
+		return RESULT_INVALID;
+	}
 	struct certificate_request request = new_request(authority, CERTIFICATE_CLAIM, csr, days * DAY_MS);
-	struct serial serial;
-	request.name = name;
-	return issuer_issue(authority->issuer, authority->entropy, &request, ret_der, &serial, note);
+	request.name = checked;
+	return issue_one(authority, &request, ret_certificate, note);
 }
 
 /* ---- CRL ------------------------------------------------------------------------------------------ */
@@ -137,6 +149,7 @@ static enum result get_chain(struct cert_authority *port, struct buf *ret_pem, s
 
 static const struct cert_authority_ops authority_ops = {
 	.issue_device = issue_device,
+	.issue_claim = issue_claim,
 	.sign_crl = sign_crl,
 	.get_chain = get_chain,
 };

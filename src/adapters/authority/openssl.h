@@ -1,7 +1,7 @@
 /*
  * Adapter `openssl` of the port vehicle/ports/cert_authority.h: the device issuer whose key lies in the vault's
- * directory (adapters/keys/local.h). Issues device certificates and CRLs, nothing else. Its issuance budget and CRL
- * number are durable. After opening, no file is opened any more. Thread-safe.
+ * directory (adapters/keys/local.h). Issues device and claim certificates and CRLs, nothing else. Its issuance budget
+ * and CRL number are durable. After opening, no file is opened any more. Thread-safe.
  */
 #ifndef VINVEIL_ADAPTERS_AUTHORITY_OPENSSL_H
 #define VINVEIL_ADAPTERS_AUTHORITY_OPENSSL_H
@@ -26,12 +26,5 @@ struct authority_openssl_config {
 MUST_USE enum result authority_openssl_open(const struct authority_openssl_config *config,
 					    struct cert_authority **ret_authority, struct note *note);
 void authority_openssl_close(struct cert_authority *authority);
-
-/*
- * A claim certificate (CN = name: may only provision) from a CSR, for `vinveil claim` run beside the vault's files;
- * not in keyd's protocol, so that a taken-over API daemon cannot make one. ret_der is appended to.
- */
-MUST_USE enum result authority_openssl_issue_claim(struct cert_authority *authority, const char *name, struct span csr,
-						   int64_t days, struct buf *ret_der, struct note *note);
 
 #endif

@@ -7,6 +7,7 @@
 /* What is at hand while one request is answered. */
 struct answering {
 	const struct keyd_services *services;
+	enum keyd_caller caller;
 	struct keyd_request request;
 	struct buf *answer;
 	struct note note;
@@ -124,7 +125,23 @@ static enum result answer_issue(struct answering *a)
 	struct cert_authority *authority = a->services->authority;
 	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
 	TRY(authority->ops->issue_device(authority, &a->request.reference_id, a->request.csr, &certificate, &a->note));
-	enum result result = keyd_put_issue_answer(a->answer, &certificate);
+	enum result result = keyd_put_issue_answer(a->answer, a->request.call, &certificate);
+	buf_release(&certificate.der);
+	return result;
+}
+
+/* Not for vinveild: with a claim of its own making, who takes it over could provision without a trace of whom. */
+static enum result answer_issue_claim(struct answering *a)
+{
+	struct cert_authority *authority = a->services->authority;
+	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
+	if (a->caller != KEYD_CALLER_OWNER) {
+		note_set(&a->note, "claim certificates are issued to root and to the key daemon's own user only");
+		return RESULT_DENIED;
+	}
+	TRY(authority->ops->issue_claim(authority, a->request.claim.name, a->request.claim.csr, a->request.claim.days,
+					&certificate, &a->note));
+	enum result result = keyd_put_issue_answer(a->answer, a->request.call, &certificate);
 	buf_release(&certificate.der);
 	return result;
 }
@@ -168,13 +185,15 @@ static enum result (*const answerers[])(struct answering *a) = {
 	[KEYD_ISSUE_DEVICE] = answer_issue,
 	[KEYD_SIGN_CRL] = answer_sign_crl,
 	[KEYD_GET_CHAIN] = answer_get_chain,
+	[KEYD_ISSUE_CLAIM] = answer_issue_claim,
 };
 
 /* Deep calls of the library are below this frame, so that the caller's scrubbing reaches what they left. */
-__attribute__((noinline)) static enum result answer_request(const struct keyd_services *services, struct span request,
+__attribute__((noinline)) static enum result answer_request(const struct keyd_services *services,
+							    enum keyd_caller caller, struct span request,
 							    struct buf *ret_answer)
 {
-	struct answering answering = {.services = services, .answer = ret_answer};
+	struct answering answering = {.services = services, .caller = caller, .answer = ret_answer};
 	enum result result = keyd_get_request(request, &answering.request);
 	if (result == RESULT_OK) {
 		enum result said = answerers[answering.request.call](&answering);
@@ -187,9 +206,10 @@ __attribute__((noinline)) static enum result answer_request(const struct keyd_se
 	return result;
 }
 
-enum result keyd_answer(const struct keyd_services *services, struct span request, struct buf *ret_answer)
+enum result keyd_answer(const struct keyd_services *services, enum keyd_caller caller, struct span request,
+			struct buf *ret_answer)
 {
-	enum result result = answer_request(services, request, ret_answer);
+	enum result result = answer_request(services, caller, request, ret_answer);
 	secret_scrub_stack();
 	return result;
 }

@@ -367,6 +367,21 @@ static enum result issue_device(struct cert_authority *authority, const struct u
 	return RESULT_OK;
 }
 
+static enum result issue_claim(struct cert_authority *authority, const char *name, struct span csr, int64_t days,
+			       struct issued_certificate *ret_certificate, struct note *note)
+{
+	EXCHANGE_CLEANUP struct exchange exchange = {.call = KEYD_ISSUE_CLAIM};
+	struct issued_certificate certificate = {.der = {.size_max = CERTIFICATE_SIZE_MAX}};
+	enum result encoded = keyd_put_issue_claim(&exchange.request, name, days, csr);
+	if (encoded == RESULT_INVALID)
+		note_set(note, "a claim has a name, 1 to %d days and a CSR of at most %d bytes", CLAIM_DAYS_MAX,
+			 CSR_SIZE_MAX);
+	TRY(call(of_authority(authority), &exchange, encoded, note));
+	TRY(decoded(keyd_get_issue_answer(exchange.body, &certificate), note));
+	*ret_certificate = certificate;
+	return RESULT_OK;
+}
+
 static enum result sign_crl(struct cert_authority *authority, const struct revoked_certificate *revoked, size_t count,
 			    struct buf *ret_der, struct note *note)
 {
@@ -412,6 +427,7 @@ static enum result get_chain(struct cert_authority *authority, struct buf *ret_p
 
 static const struct cert_authority_ops authority_ops = {
 	.issue_device = issue_device,
+	.issue_claim = issue_claim,
 	.sign_crl = sign_crl,
 	.get_chain = get_chain,
 };

@@ -49,6 +49,13 @@ static bool is_in_order(struct connection *connection, struct span request)
 	return in_order;
 }
 
+static enum keyd_caller caller_of(const struct connection *connection)
+{
+	const struct keyd_server *server = connection->serving->server;
+	bool is_owner = connection->uid == 0 || connection->uid == server->own_user;
+	return is_owner ? KEYD_CALLER_OWNER : KEYD_CALLER_SERVICE;
+}
+
 static enum result serve_request(struct connection *connection, struct buf *request, struct buf *answer)
 {
 	const struct keyd_server *server = connection->serving->server;
@@ -58,7 +65,7 @@ static enum result serve_request(struct connection *connection, struct buf *requ
 	TRY(result);
 	if (!is_in_order(connection, buf_span(request)))
 		return RESULT_INVALID;
-	TRY(keyd_answer(&server->services, buf_span(request), answer));
+	TRY(keyd_answer(&server->services, caller_of(connection), buf_span(request), answer));
 	return keyd_send(connection->descriptor, buf_span(answer));
 }
 

@@ -15,11 +15,18 @@ struct keyd_services {
 	struct cert_authority *authority;
 };
 
+/* Who is at the other end. */
+enum keyd_caller {
+	KEYD_CALLER_SERVICE, /* another user that may connect: vinveild's */
+	KEYD_CALLER_OWNER,   /* root or keyd's own user, who could read the keys themselves: may also issue claims */
+};
+
 /*
  * Answers one request frame into the empty buf. RESULT_INVALID for bytes that are no request: the connection is to be
  * closed. Wipes what it held of secrets; the frame is the caller's to wipe. Thread-safe.
  */
-MUST_USE enum result keyd_answer(const struct keyd_services *services, struct span request, struct buf *ret_answer);
+MUST_USE enum result keyd_answer(const struct keyd_services *services, enum keyd_caller caller, struct span request,
+				 struct buf *ret_answer);
 
 #define KEYD_ALLOWED_MAX 16
 
@@ -36,6 +43,7 @@ struct keyd_server {
 	int stop_descriptor; /* readable: stop */
 	uid_t allowed[KEYD_ALLOWED_MAX];
 	size_t allowed_count;
+	uid_t own_user; /* keyd's: asked for before the system calls are filtered */
 	size_t connections_max;
 	/* Called from any thread; uid of the other side. */
 	void (*on_event)(enum keyd_event event, uid_t uid);

@@ -13,7 +13,7 @@ size_t keyd_request_size_max(uint8_t call)
 		return KEYD_SMALL_FRAME_MAX + KEYD_FINGERPRINT_MAX;
 	if (call == KEYD_SIGN_CRL)
 		return KEYD_SMALL_FRAME_MAX + KEYD_REVOKED_MAX * KEYD_REVOKED_SIZE;
-	return call >= KEYD_HELLO && call <= KEYD_GET_CHAIN ? KEYD_SMALL_FRAME_MAX : KEYD_FRAME_HEADER_SIZE;
+	return call >= KEYD_HELLO && call <= KEYD_ISSUE_CLAIM ? KEYD_SMALL_FRAME_MAX : KEYD_FRAME_HEADER_SIZE;
 }
 
 size_t keyd_answer_size_max(uint8_t call)
@@ -177,6 +177,20 @@ enum result keyd_put_issue(struct buf *frame, const struct uuid *reference_id, s
 	return keyd_frame_end(frame);
 }
 
+enum result keyd_put_issue_claim(struct buf *frame, const char *name, int64_t days, struct span csr)
+{
+	char checked[CLAIM_NAME_LENGTH_MAX + 1];
+	if (csr.size > CSR_SIZE_MAX || days < 1 || days > CLAIM_DAYS_MAX ||
+	    claim_name_parse(span_of_text(name), checked) != RESULT_OK)
+		return RESULT_INVALID;
+	TRY(begin(frame, KEYD_ISSUE_CLAIM));
+	TRY(put_text(frame, name));
+	TRY(wire_put_u16(frame, (uint16_t)days));
+	TRY(wire_put_u16(frame, (uint16_t)csr.size));
+	TRY(buf_append(frame, csr));
+	return keyd_frame_end(frame);
+}
+
 enum result keyd_put_crl(struct buf *frame, const struct revoked_certificate *revoked, size_t count)
 {
 	if (count > KEYD_REVOKED_MAX)
@@ -298,13 +312,29 @@ static void get_checkpoint(struct wire_reader *reader, struct keyd_request *requ
 	wire_get(reader, request->checkpoint.proof.hashes, count * sizeof(struct merkle_hash));
 }
 
-static void get_issue(struct wire_reader *reader, struct keyd_request *request)
+static struct span get_csr(struct wire_reader *reader)
 {
-	wire_get(reader, request->reference_id.bytes, UUID_SIZE);
 	size_t size = wire_get_u16(reader);
 	if (size > CSR_SIZE_MAX)
 		reader->failed = true;
-	request->csr = wire_get_span(reader, size);
+	return wire_get_span(reader, size);
+}
+
+static void get_issue(struct wire_reader *reader, struct keyd_request *request)
+{
+	wire_get(reader, request->reference_id.bytes, UUID_SIZE);
+	request->csr = get_csr(reader);
+}
+
+static void get_issue_claim(struct wire_reader *reader, struct keyd_request *request)
+{
+	char text[CLAIM_NAME_LENGTH_MAX + 1];
+	get_text(reader, text, CLAIM_NAME_LENGTH_MAX);
+	request->claim.days = wire_get_u16(reader);
+	request->claim.csr = get_csr(reader);
+	if (claim_name_parse(span_of_text(text), request->claim.name) != RESULT_OK || request->claim.days < 1 ||
+	    request->claim.days > CLAIM_DAYS_MAX)
+		reader->failed = true;
 }
 
 static bool reason_is_known(uint8_t reason)
@@ -372,6 +402,7 @@ static void (*const body_readers[])(struct wire_reader *reader, struct keyd_requ
 	[KEYD_ISSUE_DEVICE] = get_issue,
 	[KEYD_SIGN_CRL] = get_crl,
 	[KEYD_GET_CHAIN] = get_nothing,
+	[KEYD_ISSUE_CLAIM] = get_issue_claim,
 };
 
 enum result keyd_get_request(struct span frame, struct keyd_request *ret_request)

@@ -11,6 +11,7 @@
 #define VINVEIL_ADAPTERS_KEYS_PROTOCOL_H
 
 #include "adapters/keys/wire.h"
+#include "vehicle/claim.h"
 #include "vehicle/ports/cert_authority.h"
 #include "vehicle/ports/key_service.h"
 
@@ -42,6 +43,7 @@ enum keyd_call {
 	KEYD_ISSUE_DEVICE = 13,
 	KEYD_SIGN_CRL = 14,
 	KEYD_GET_CHAIN = 15,
+	KEYD_ISSUE_CLAIM = 16,
 };
 
 /* The largest frame of a call, header included; that of an unknown call is a header. */
@@ -69,6 +71,7 @@ MUST_USE enum result keyd_put_fingerprint(struct buf *frame, const struct tenant
 MUST_USE enum result keyd_put_checkpoint(struct buf *frame, uint64_t size, const struct merkle_hash *root,
 					 const struct merkle_proof *proof);
 MUST_USE enum result keyd_put_issue(struct buf *frame, const struct uuid *reference_id, struct span csr);
+MUST_USE enum result keyd_put_issue_claim(struct buf *frame, const char *name, int64_t days, struct span csr);
 MUST_USE enum result keyd_put_crl(struct buf *frame, const struct revoked_certificate *revoked, size_t count);
 
 /* A request as keyd reads it. Holds secrets by value (vin): wipe it. */
@@ -99,6 +102,11 @@ struct keyd_request {
 		} checkpoint;
 		struct span csr; /* ISSUE_DEVICE */
 		struct {
+			char name[CLAIM_NAME_LENGTH_MAX + 1];
+			int64_t days;
+			struct span csr;
+		} claim;
+		struct {
 			struct span entries; /* KEYD_REVOKED_SIZE each: keyd_get_revoked() */
 			size_t count;
 		} crl;
@@ -124,7 +132,9 @@ MUST_USE enum result keyd_put_reseal_answer(struct buf *frame, const struct rese
 MUST_USE enum result keyd_put_generations_answer(struct buf *frame, enum keyd_call call,
 						 struct key_generations generations);
 MUST_USE enum result keyd_put_last_checkpoint_answer(struct buf *frame, uint64_t size, const struct merkle_hash *root);
-MUST_USE enum result keyd_put_issue_answer(struct buf *frame, const struct issued_certificate *certificate);
+/* ISSUE_DEVICE, ISSUE_CLAIM */
+MUST_USE enum result keyd_put_issue_answer(struct buf *frame, enum keyd_call call,
+					   const struct issued_certificate *certificate);
 
 /*
  * Splits an answer to `call`: *ret_result is what keyd says; for RESULT_OK *ret_body is the body, else the note is

@@ -82,9 +82,9 @@ enum result keyd_put_last_checkpoint_answer(struct buf *frame, uint64_t size, co
 	return keyd_frame_end(frame);
 }
 
-enum result keyd_put_issue_answer(struct buf *frame, const struct issued_certificate *certificate)
+enum result keyd_put_issue_answer(struct buf *frame, enum keyd_call call, const struct issued_certificate *certificate)
 {
-	TRY(begin(frame, KEYD_ISSUE_DEVICE, RESULT_OK));
+	TRY(begin(frame, (uint8_t)call, RESULT_OK));
 	TRY(wire_put(frame, certificate->serial.bytes, SERIAL_SIZE));
 	TRY(wire_put(frame, certificate->spki_sha256, SHA256_SIZE));
 	TRY(wire_put_u64(frame, (uint64_t)certificate->not_before_ms));

@@ -255,10 +255,11 @@ static enum result list_waiting_commands(struct registry *registry, const struct
 	     read_waiting_commands(db, tenant, reference_id, at_ms, limit, arena, ret_commands, ret_count, note));
 }
 
-static enum result list_overdue_commands(struct registry *registry, int64_t at_ms, size_t limit, struct arena *arena,
-					 struct remote_command **ret_commands, size_t *ret_count, struct note *note)
+static enum result list_open_commands(struct registry *registry, int64_t after_ms, int64_t until_ms, size_t limit,
+				      struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+				      struct note *note)
 {
-	READ(registry, note, read_overdue_commands(db, at_ms, limit, arena, ret_commands, ret_count, note));
+	READ(registry, note, read_open_commands(db, after_ms, until_ms, limit, arena, ret_commands, ret_count, note));
 }
 
 static enum result list_alerts(struct registry *registry, const struct tenant_id *tenant,
@@ -425,7 +426,7 @@ static const struct registry_ops sqlite_ops = {
 	.get_command = get_command,
 	.list_commands = list_commands,
 	.list_waiting_commands = list_waiting_commands,
-	.list_overdue_commands = list_overdue_commands,
+	.list_open_commands = list_open_commands,
 	.list_alerts = list_alerts,
 	.find_claim = find_claim,
 	.get_claim = get_claim,

@@ -205,15 +205,17 @@ enum result read_waiting_commands(struct sqlite_db *db, const struct tenant_id *
 	return collect_commands(&query, limit, arena, ret_commands, ret_count, note);
 }
 
-enum result read_overdue_commands(struct sqlite_db *db, int64_t at_ms, size_t limit, struct arena *arena,
-				  struct remote_command **ret_commands, size_t *ret_count, struct note *note)
+enum result read_open_commands(struct sqlite_db *db, int64_t after_ms, int64_t until_ms, size_t limit,
+			       struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+			       struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
 
 	limit = read_bounded(limit);
-	TRY(sql_begin(db, SQL_LIST_OVERDUE_COMMANDS, &query, note));
-	sql_number(&query, 1, at_ms);
-	sql_number(&query, 2, (int64_t)limit);
+	TRY(sql_begin(db, SQL_LIST_OPEN_COMMANDS, &query, note));
+	sql_number(&query, 1, after_ms);
+	sql_number(&query, 2, until_ms);
+	sql_number(&query, 3, (int64_t)limit);
 	return collect_commands(&query, limit, arena, ret_commands, ret_count, note);
 }
 

@@ -26,8 +26,9 @@ MUST_USE enum result read_waiting_commands(struct sqlite_db *db, const struct te
 					   const struct uuid *reference_id, int64_t at_ms, size_t limit,
 					   struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
 					   struct note *note);
-MUST_USE enum result read_overdue_commands(struct sqlite_db *db, int64_t at_ms, size_t limit, struct arena *arena,
-					   struct remote_command **ret_commands, size_t *ret_count, struct note *note);
+MUST_USE enum result read_open_commands(struct sqlite_db *db, int64_t after_ms, int64_t until_ms, size_t limit,
+					struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+					struct note *note);
 MUST_USE enum result read_alerts(struct sqlite_db *db, const struct tenant_id *tenant, const struct alert_query *query,
 				 struct arena *arena, struct alert **ret_alerts, size_t *ret_count, struct note *note);
 

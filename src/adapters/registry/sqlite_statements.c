@@ -192,9 +192,9 @@ const char *const sql_statements[SQL_COUNT] = {
 		COMMANDS "vehicle v CROSS JOIN command c INDEXED BY command_waiting ON c.vehicle = v.number" OF_COMMANDS
 			 " WHERE v.reference_id = ?2 AND v.tenant = ?1 AND c.status = 1 AND c.expires_at > ?3"
 			 " ORDER BY c.number LIMIT ?4",
-	[SQL_LIST_OVERDUE_COMMANDS] =
-		COMMANDS "command c INDEXED BY command_due CROSS JOIN vehicle v ON v.number = c.vehicle" OF_COMMANDS
-			 " WHERE c.status < 3 AND c.expires_at <= ?1 ORDER BY c.expires_at LIMIT ?2",
+	[SQL_LIST_OPEN_COMMANDS] = COMMANDS
+	"command c INDEXED BY command_due CROSS JOIN vehicle v ON v.number = c.vehicle" OF_COMMANDS
+	" WHERE c.status < 3 AND c.expires_at > ?1 AND c.expires_at <= ?2 ORDER BY c.expires_at LIMIT ?3",
 	[SQL_PURGE_COMMANDS] = PURGE("command", "status > 2 AND updated_at <= ?1", "updated_at"),
 	/* Nothing is inserted when the vehicle has one of this kind that is not older than ?7. */
 	[SQL_INSERT_ALERT] = "INSERT INTO alert (id, tenant, kind, at, reference_id, detail)"

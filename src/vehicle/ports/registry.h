@@ -262,10 +262,10 @@ struct registry_ops {
 					     const struct uuid *reference_id, int64_t at_ms, size_t limit,
 					     struct arena *arena, struct remote_command **ret_commands,
 					     size_t *ret_count, struct note *note);
-	/* CREATED or IN_PROGRESS and over at at_ms, of all tenants: what is to be marked TIMED_OUT. */
-	enum result (*list_overdue_commands)(struct registry *registry, int64_t at_ms, size_t limit,
-					     struct arena *arena, struct remote_command **ret_commands,
-					     size_t *ret_count, struct note *note);
+	/* CREATED or IN_PROGRESS, of all tenants, whose time is over in (after_ms, until_ms], in that order. */
+	enum result (*list_open_commands)(struct registry *registry, int64_t after_ms, int64_t until_ms, size_t limit,
+					  struct arena *arena, struct remote_command **ret_commands, size_t *ret_count,
+					  struct note *note);
 	/* Newest first. */
 	enum result (*list_alerts)(struct registry *registry, const struct tenant_id *tenant,
 				   const struct alert_query *query, struct arena *arena, struct alert **ret_alerts,

@@ -201,6 +201,55 @@ static void issuances_are_counted_over_restarts(void **state)
 	assert_null(issued.der.data);
 }
 
+static void a_claim_certificate_is_of_its_csr_and_name(void **state)
+{
+	(void)state;
+	struct issued_certificate claim = {0};
+	struct certificate_facts facts;
+	uint8_t spki[SHA256_SIZE];
+	BUF_CLEANUP struct buf csr = {0};
+	BUF_CLEANUP struct buf chain = {0};
+
+	make_csr(&csr);
+	ASSERT_OK(csr_check(buf_span(&csr), spki, NULL));
+	ASSERT_OK(ASK(issue_claim, "line-1", buf_span(&csr), 30, &claim, NULL));
+	ASSERT_OK(ASK(get_chain, &chain, NULL));
+	ASSERT_OK(certificate_check_claim(buf_span(&claim.der), buf_span(&chain), NULL));
+	ASSERT_OK(certificate_read_der(buf_span(&claim.der), &facts, NULL));
+	assert_string_equal(facts.common_name, "line-1");
+	assert_memory_equal(facts.serial.bytes, claim.serial.bytes, SERIAL_SIZE);
+	assert_memory_equal(claim.spki_sha256, spki, SHA256_SIZE);
+	assert_int_equal(claim.not_before_ms, facts.not_before_ms);
+	assert_int_equal(claim.not_after_ms, facts.not_after_ms);
+	buf_release(&claim.der);
+}
+
+static void assert_claim_refused(const char *name, struct span csr, int64_t days)
+{
+	struct issued_certificate claim = {0};
+	struct note note = {0};
+
+	assert_int_equal(ASK(issue_claim, name, csr, days, &claim, &note), RESULT_INVALID);
+	assert_string_not_equal(note.text, "");
+	assert_null(claim.der.data);
+}
+
+static void a_bad_claim_is_refused_with_a_reason(void **state)
+{
+	(void)state;
+	BUF_CLEANUP struct buf csr = {0};
+
+	make_csr(&csr);
+	assert_claim_refused("", buf_span(&csr), 30);
+	assert_claim_refused("Line 1", buf_span(&csr), 30);
+	assert_claim_refused("0b9e4f1a-7c2d-4e3f-8a1b-2c3d4e5f6071", buf_span(&csr), 30);
+	assert_claim_refused("line-1", buf_span(&csr), 0);
+	assert_claim_refused("line-1", buf_span(&csr), CLAIM_DAYS_MAX + 1);
+	assert_claim_refused("line-1", span_of_text("no CSR"), 30);
+	csr.data[csr.size - 3] ^= 1; /* its own signature */
+	assert_claim_refused("line-1", buf_span(&csr), 30);
+}
+
 /* ---- CRL ------------------------------------------------------------------------------------------- */
 
 static X509_CRL *sign_crl(const struct revoked_certificate *revoked, size_t count)
@@ -353,6 +402,8 @@ int main(int argument_count, char **arguments)
 		TEST(a_device_certificate_is_of_its_csr_and_reference_id),
 		TEST(a_bad_csr_is_refused_with_a_reason),
 		TEST(issuances_are_counted_over_restarts),
+		TEST(a_claim_certificate_is_of_its_csr_and_name),
+		TEST(a_bad_claim_is_refused_with_a_reason),
 		TEST(a_crl_lists_what_is_revoked),
 		TEST(a_crl_may_be_empty_or_long),
 		TEST(crl_numbers_grow_over_restarts),

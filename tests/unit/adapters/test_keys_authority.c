@@ -135,14 +135,56 @@ static void test_chain(void **state)
 static void test_claim_certificate(void **state)
 {
 	(void)state;
+	struct cert_authority *authority = vault.authority;
 	BUF_CLEANUP struct buf csr = {0};
-	BUF_CLEANUP struct buf der = {0};
+	BUF_CLEANUP struct buf chain = {0};
+	struct issued_certificate claim = {0}, device = {0};
 	struct certificate_facts facts;
+	struct uuid id = new_uuid();
+	struct note note = {0};
 	make_csr(&csr);
-	assert_int_equal(authority_openssl_issue_claim(vault.authority, "claim-line-1", buf_span(&csr), 30, &der, NULL),
+	assert_int_equal(authority->ops->issue_claim(authority, "claim-line-1", buf_span(&csr), 30, &claim, NULL),
 			 RESULT_OK);
-	assert_int_equal(certificate_read_der(buf_span(&der), &facts, NULL), RESULT_OK);
+	assert_int_equal(certificate_read_der(buf_span(&claim.der), &facts, NULL), RESULT_OK);
 	assert_string_equal(facts.common_name, "claim-line-1");
+	assert_memory_equal(facts.serial.bytes, claim.serial.bytes, SERIAL_SIZE);
+	assert_in_range(facts.not_after_ms, vault.clock.now_ms + 30 * DAY - 1000, vault.clock.now_ms + 30 * DAY);
+	assert_int_equal(facts.not_after_ms, claim.not_after_ms);
+
+	assert_int_equal(authority->ops->get_chain(authority, &chain, NULL), RESULT_OK);
+	assert_int_equal(certificate_check_claim(buf_span(&claim.der), buf_span(&chain), &note), RESULT_OK);
+	assert_int_equal(authority->ops->issue_device(authority, &id, buf_span(&csr), &device, NULL), RESULT_OK);
+	assert_int_equal(certificate_check_claim(buf_span(&device.der), buf_span(&chain), &note), RESULT_INVALID);
+	assert_string_equal(note.text, "the certificate is not of the claim profile");
+	claim.der.data[claim.der.size - 3] ^= 1;
+	assert_int_equal(certificate_check_claim(buf_span(&claim.der), buf_span(&chain), &note), RESULT_INVALID);
+	assert_string_equal(note.text, "the certificate is not of the device issuer");
+	buf_release(&claim.der);
+	buf_release(&device.der);
+}
+
+static void test_bad_claims(void **state)
+{
+	(void)state;
+	struct cert_authority *authority = vault.authority;
+	static const struct {
+		const char *name;
+		int64_t days;
+	} bad[] = {{"", 30},
+		   {"Line", 30},
+		   {"0b9e4f1a-7c2d-4e3f-8a1b-2c3d4e5f6071", 30},
+		   {"line", 0},
+		   {"line", CLAIM_DAYS_MAX + 1}};
+	BUF_CLEANUP struct buf csr = {0};
+	struct issued_certificate claim = {0};
+	make_csr(&csr);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(
+			authority->ops->issue_claim(authority, bad[i].name, buf_span(&csr), bad[i].days, &claim, NULL),
+			RESULT_INVALID);
+	assert_int_equal(authority->ops->issue_claim(authority, "line", span_of_text("?"), 30, &claim, NULL),
+			 RESULT_INVALID);
+	assert_null(claim.der.data);
 }
 
 int main(void)
@@ -153,6 +195,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_crl, begin, end),
 		cmocka_unit_test_setup_teardown(test_chain, begin, end),
 		cmocka_unit_test_setup_teardown(test_claim_certificate, begin, end),
+		cmocka_unit_test_setup_teardown(test_bad_claims, begin, end),
 	};
 	if (crypto_init(NULL) != RESULT_OK)
 		return 1;

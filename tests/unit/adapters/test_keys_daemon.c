@@ -75,13 +75,14 @@ static int stop_daemon(int number)
 	return status;
 }
 
-static void write_config(void)
+static void write_config(const char *allow)
 {
 	struct keyd_config config;
 	BUF_CLEANUP struct buf text = {0};
 	keyd_config_default(&config);
 	snprintf(config.directory, sizeof(config.directory), "%s", vault.directory);
 	snprintf(config.socket, sizeof(config.socket), "%.100s", socket_path);
+	snprintf(config.allow, sizeof(config.allow), "%s", allow);
 	config.budgets.index_per_second = 1000000;
 	config.budgets.index_burst = 1000000;
 	assert_int_equal(keyd_config_format(&config, &text), RESULT_OK);
@@ -96,7 +97,7 @@ static int begin(void **state)
 	test_vault_create(&vault);
 	assert_int_equal(path_join(vault.directory, "run/keyd.sock", socket_path), RESULT_OK);
 	assert_int_equal(path_join(vault.directory, "keyd.conf", config_path), RESULT_OK);
-	write_config();
+	write_config("");
 	start_daemon();
 	assert_int_equal(keyd_client_open(&config, &client, NULL), RESULT_OK);
 	struct key_service *keys = keyd_client_keys(client);
@@ -333,16 +334,73 @@ static void test_nonsense_closes_the_connection(void **state)
 	assert_int_equal(keyd_client_check(client, NULL), RESULT_OK);
 }
 
-/* As nobody, with the directories opened wide, so that it is the daemon that refuses. */
+static int give_to_nobody(const char *path, const struct stat *status, int kind, struct FTW *walk)
+{
+	(void)status;
+	(void)kind;
+	(void)walk;
+	return chown(path, NOBODY, NOBODY);
+}
+
+/* So that it is the daemon that refuses, not the directories. */
+static void open_wide(void)
+{
+	char run[PATH_SIZE];
+	assert_int_equal(path_join(vault.directory, "run", run), RESULT_OK);
+	assert_true(chmod(vault.directory, 0755) == 0 && chmod(run, 0755) == 0 && chmod(socket_path, 0666) == 0);
+}
+
+/* What the daemon says to a claim asked for by this user, in a process of its own. */
+static enum result ask_for_claim(uid_t user)
+{
+	struct keyd_client_config config = {.socket_path = socket_path, .fail_fast_ms = -1};
+	int status = 0;
+	BUF_CLEANUP struct buf csr = {0};
+	make_csr(&csr);
+	pid_t child = fork();
+	if (child == 0) {
+		struct keyd_client *other = NULL;
+		struct issued_certificate claim = {0};
+		if ((user != 0 && (setgid(user) != 0 || setuid(user) != 0)) ||
+		    keyd_client_open(&config, &other, NULL) != RESULT_OK || keyd_client_check(other, NULL) != RESULT_OK)
+			_exit(99);
+		struct cert_authority *authority = keyd_client_authority(other);
+		_exit((int)authority->ops->issue_claim(authority, "line-1", buf_span(&csr), 30, &claim, NULL));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 99);
+	return (enum result)WEXITSTATUS(status);
+}
+
+/* A user that may connect, as vinveild's may, gets no claim; root does, and so does the daemon's own. */
+static void test_claims_are_for_the_owner(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_for_claim(0), RESULT_OK);
+	if (geteuid() != 0)
+		skip();
+	stop_daemon(SIGTERM);
+	write_config("root 65534");
+	start_daemon();
+	open_wide();
+	assert_int_equal(ask_for_claim(NOBODY), RESULT_DENIED);
+	assert_int_equal(ask_for_claim(0), RESULT_OK);
+	stop_daemon(SIGTERM);
+	assert_int_equal(nftw(vault.directory, give_to_nobody, 16, FTW_PHYS), 0);
+	daemon_uid = NOBODY;
+	start_daemon();
+	daemon_uid = 0;
+	assert_int_equal(ask_for_claim(NOBODY), RESULT_OK);
+	assert_int_equal(chmod(vault.directory, 0700), 0);
+}
+
 static void test_stranger_is_refused(void **state)
 {
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	char run[PATH_SIZE];
 	int status = 0;
-	assert_int_equal(path_join(vault.directory, "run", run), RESULT_OK);
-	assert_true(chmod(vault.directory, 0755) == 0 && chmod(run, 0755) == 0 && chmod(socket_path, 0666) == 0);
+	open_wide();
 	pid_t child = fork();
 	if (child == 0) {
 		struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -370,14 +428,6 @@ static void read_proc(const char *name, char *text, size_t size)
 	size_t count = fread(text, 1, size - 1, file);
 	text[count] = '\0';
 	fclose(file);
-}
-
-static int give_to_nobody(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-	(void)status;
-	(void)kind;
-	(void)walk;
-	return chown(path, NOBODY, NOBODY);
 }
 
 static void test_process_is_closed_up(void **state)
@@ -437,6 +487,7 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test_setup_teardown(test_fails_fast_then_recovers, begin, end),
 		cmocka_unit_test_setup_teardown(test_many_threads, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense_closes_the_connection, begin, end),
+		cmocka_unit_test_setup_teardown(test_claims_are_for_the_owner, begin, end),
 		cmocka_unit_test_setup_teardown(test_stranger_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(test_process_is_closed_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_clean_stop_and_one_daemon_only, begin, end),

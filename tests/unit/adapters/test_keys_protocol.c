@@ -6,7 +6,7 @@
 
 static struct keyd_request request;
 
-static void put_every_call(struct buf frames[16])
+static void put_every_call(struct buf frames[17])
 {
 	static struct hashed_vin vins[KEY_INDEX_BATCH_MAX];
 	static struct reseal_item items[KEY_RESEAL_BATCH_MAX];
@@ -33,6 +33,7 @@ static void put_every_call(struct buf frames[16])
 	assert_int_equal(keyd_put_issue(&frames[13], &id, span_of_text("csr")), RESULT_OK);
 	assert_int_equal(keyd_put_crl(&frames[14], revoked, 2), RESULT_OK);
 	assert_int_equal(keyd_put_plain_call(&frames[15], KEYD_GET_CHAIN), RESULT_OK);
+	assert_int_equal(keyd_put_issue_claim(&frames[16], "line-1", 30, span_of_text("csr")), RESULT_OK);
 }
 
 static void set_length(struct buf *frame)
@@ -44,9 +45,9 @@ static void set_length(struct buf *frame)
 static void test_every_call_is_read(void **state)
 {
 	(void)state;
-	struct buf frames[16] = {0};
+	struct buf frames[17] = {0};
 	put_every_call(frames);
-	for (uint8_t call = 1; call < 16; call++) {
+	for (uint8_t call = 1; call < 17; call++) {
 		assert_int_equal(keyd_get_request(buf_span(&frames[call]), &request), RESULT_OK);
 		assert_int_equal(request.call, call);
 		buf_release(&frames[call]);
@@ -57,9 +58,9 @@ static void test_every_call_is_read(void **state)
 static void test_cut_and_lengthened_frames_are_refused(void **state)
 {
 	(void)state;
-	struct buf frames[16] = {0};
+	struct buf frames[17] = {0};
 	put_every_call(frames);
-	for (uint8_t call = 1; call < 16; call++) {
+	for (uint8_t call = 1; call < 17; call++) {
 		struct buf *frame = &frames[call];
 		size_t whole = frame->size;
 		frame->size_max = 0;
@@ -89,7 +90,7 @@ static void test_values_out_of_range_are_refused(void **state)
 {
 	(void)state;
 	REFUSE("\0\0\0\x01\x00");		 /* call 0 */
-	REFUSE("\0\0\0\x01\x10");		 /* call 16 */
+	REFUSE("\0\0\0\x01\x11");		 /* call 17 */
 	REFUSE("\0\0\0\x01\x8c");		 /* an answer */
 	REFUSE("\0\0\0\x0b\x01vinveil\r\0\x01"); /* magic */
 	REFUSE("\0\0\0\x02\x02\0");		 /* no tenant */
@@ -102,6 +103,11 @@ static void test_values_out_of_range_are_refused(void **state)
 	REFUSE("\0\0\0\x0a\x07\4demo\xff\xff\xff\xff");
 	REFUSE("\0\0\0\x05\x0e\xff\xff\xff\xff");
 	REFUSE("\xff\xff\xff\xff\x0c");
+	REFUSE("\0\0\0\x07\x10\1a\0\0\0\0");	   /* a claim of no days */
+	REFUSE("\0\0\0\x07\x10\1a\x0e\x43\0\0");   /* of 3,651 */
+	REFUSE("\0\0\0\x06\x10\0\0\x1e\0\0");	   /* without a name */
+	REFUSE("\0\0\0\x07\x10\1A\0\x1e\0\0");	   /* of a bad one */
+	REFUSE("\0\0\0\x07\x10\1a\0\x1e\x20\x01"); /* a CSR too large */
 }
 
 static void test_reserved_signature_must_be_empty(void **state)
@@ -143,6 +149,30 @@ static void test_bad_vin_and_bad_revocations_are_refused(void **state)
 	crl.data[crl.size - 1] = REVOCATION_SUPERSEDED;
 	crl.data[crl.size - 9] = 0x80; /* a time before 1970 */
 	assert_int_equal(keyd_get_request(buf_span(&crl), &request), RESULT_INVALID);
+}
+
+static void test_a_claim_has_no_vehicles_name(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"",
+					  "-a",
+					  "Line",
+					  "a b",
+					  "a/b",
+					  "0b9e4f1a-7c2d-4e3f-8a1b-2c3d4e5f6071",
+					  "a23456789a123456789a123456789a123456789a123456789"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		BUF_CLEANUP struct buf frame = {0};
+		assert_int_equal(keyd_put_issue_claim(&frame, bad[i], 1, span_of_text("csr")), RESULT_INVALID);
+	}
+	BUF_CLEANUP struct buf frame = {0};
+	assert_int_equal(keyd_put_issue_claim(&frame, "a", 0, span_of_text("csr")), RESULT_INVALID);
+	assert_int_equal(keyd_put_issue_claim(&frame, "a", CLAIM_DAYS_MAX + 1, span_of_text("csr")), RESULT_INVALID);
+	assert_int_equal(keyd_put_issue_claim(&frame, "a", CLAIM_DAYS_MAX, span_of_text("csr")), RESULT_OK);
+	assert_int_equal(keyd_get_request(buf_span(&frame), &request), RESULT_OK);
+	assert_string_equal(request.claim.name, "a");
+	assert_int_equal(request.claim.days, CLAIM_DAYS_MAX);
+	assert_int_equal(request.claim.csr.size, 3);
 }
 
 static void test_answers(void **state)
@@ -188,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_values_out_of_range_are_refused),
 		cmocka_unit_test(test_reserved_signature_must_be_empty),
 		cmocka_unit_test(test_bad_vin_and_bad_revocations_are_refused),
+		cmocka_unit_test(test_a_claim_has_no_vehicles_name),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_failures_carry_their_note),
 	};

@@ -37,7 +37,11 @@ static void every_row_is_whole(void **state)
 		const struct route *route = &routes[i];
 		assert_non_null(route->handler);
 		assert_non_null(route->action);
-		assert_true(route->listener == ROUTE_API || route->scopes == ROUTE_PUBLIC);
+		assert_true(route->listener == ROUTE_API || route->caller == ROUTE_ANYBODY);
+		assert_int_equal(route->scopes != 0, route->caller == ROUTE_CLIENT);
+		/* Who is known later is asked for on the pool, and has no row of clients for an Idempotency-Key. */
+		if (route->caller == ROUTE_DEVICE || route->caller == ROUTE_CLAIM)
+			assert_true(route->place == ROUTE_POOL && !route->is_idempotent);
 		assert_true(route->body == ROUTE_BODY_NONE || route->body == ROUTE_BODY_NDJSON ||
 			    route->body_size_max > 0);
 		assert_true(!route->is_idempotent || route->method == HTTP_POST);
@@ -69,7 +73,12 @@ static void paths_match_whole_segments(void **state)
 					   "/healthz",
 					   "/metrics",
 					   "/readyz",
-					   "/crl/device.crl"};
+					   "/crl/device.crl",
+					   "/.well-known/est",
+					   "/.well-known/est/",
+					   "/.well-known/est/label/cacerts",
+					   "/.well-known/est/cacerts/",
+					   "/.well-known/est/csrattrs"};
 	for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
 		assert_int_equal(match(HTTP_GET, none[i], &route), RESULT_ABSENT);
 }
@@ -144,9 +153,26 @@ static void every_row_is_documented(void **state)
 		if (operation == NULL)
 			fail_msg("%s is not in openapi.json", routes[i].pattern);
 		const json_t *security = json_object_get(operation, "security");
-		assert_int_equal(json_array_size(security), routes[i].scopes == ROUTE_PUBLIC ? 0 : 1);
+		assert_int_equal(json_array_size(security), routes[i].caller == ROUTE_ANYBODY ? 0 : 1);
 		assert_int_equal(json_object_get(operation, "requestBody") != NULL,
-				 routes[i].body == ROUTE_BODY_JSON || routes[i].body == ROUTE_BODY_NDJSON);
+				 routes[i].body != ROUTE_BODY_NONE && routes[i].body != ROUTE_BODY_EMPTY);
+	}
+}
+
+static void callers_are_documented_as_they_are(void **state)
+{
+	static const char *const schemes[] = {
+		[ROUTE_CLIENT] = "clientCertificate",
+		[ROUTE_DEVICE] = "deviceCertificate",
+		[ROUTE_CLAIM] = "claimCertificate",
+	};
+	(void)state;
+	JSON_CLEANUP json_t *root = document();
+	for (size_t i = 0; i < route_count; i++) {
+		if (routes[i].listener != ROUTE_API || routes[i].caller == ROUTE_ANYBODY)
+			continue;
+		const json_t *security = json_object_get(operation_of(root, &routes[i]), "security");
+		assert_non_null(json_object_get(json_array_get(security, 0), schemes[routes[i].caller]));
 	}
 }
 
@@ -206,6 +232,7 @@ int main(void)
 		cmocka_unit_test(another_method_is_told_what_there_is),
 		cmocka_unit_test(operations_serve_nothing_of_the_api),
 		cmocka_unit_test(every_row_is_documented),
+		cmocka_unit_test(callers_are_documented_as_they_are),
 		cmocka_unit_test(scopes_are_documented_as_they_are),
 		cmocka_unit_test(nothing_else_is_documented),
 	};

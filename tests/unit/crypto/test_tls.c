@@ -34,9 +34,10 @@ struct identity {
 };
 
 static char directory[] = "/tmp/vinveil-tls-XXXXXX";
-static struct authority operators, strangers;
+static struct authority operators, strangers, devices; /* devices: an issuer below its root */
+static char device_issuer_path[PATH_SIZE];
 static struct identity operator_identity, expired_identity, future_identity, foreign_identity, server_identity,
-	purposeless_identity;
+	purposeless_identity, device_identity, old_device_identity;
 static struct tls_server *server;
 
 /* ---- certificates ---------------------------------------------------------------------------------- */
@@ -69,6 +70,27 @@ static void make_authority(const char *file, struct authority *ret_authority)
 	assert_ok(issuer_open(buf_span(&pem), key, &ret_authority->issuer, NULL));
 	ret_authority->key = openssl_key(buf_span(&key_pem));
 	write_file(file, buf_span(&pem), 0644, ret_authority->path);
+}
+
+static void make_device_authority(const char *file, struct authority *ret_authority)
+{
+	BUF_CLEANUP struct buf pem = {0}, root_pem = {0}, csr = {0}, der = {0};
+	int64_t now_ms = clock_now_ms(clock_system());
+	struct private_key *root_key, *key;
+	struct issuer *root;
+
+	assert_ok(private_key_generate(PRIVATE_KEY_P256, &root_key, NULL));
+	assert_ok(certificate_make_root(root_key, file, 1, now_ms - 30 * DAY_MS, entropy_system(), &root_pem, NULL));
+	assert_ok(issuer_open(buf_span(&root_pem), root_key, &root, NULL));
+	assert_ok(private_key_generate(PRIVATE_KEY_P256, &key, NULL));
+	assert_ok(csr_make(key, &csr, NULL));
+	assert_ok(issuer_issue_intermediate(root, entropy_system(), "device issuer", buf_span(&csr),
+					    now_ms - 30 * DAY_MS, now_ms + 30 * DAY_MS, &der, NULL));
+	assert_ok(certificate_der_to_pem(buf_span(&der), &pem));
+	assert_ok(issuer_open(buf_span(&pem), key, &ret_authority->issuer, NULL));
+	issuer_close(root);
+	write_file(file, buf_span(&root_pem), 0644, ret_authority->path);
+	write_file("device-issuer.pem", buf_span(&pem), 0644, device_issuer_path);
 }
 
 static void save_identity(const char *name, struct span der, const struct private_key *key, struct identity *ret)
@@ -137,6 +159,9 @@ static int set_up(void **state)
 		return -1;
 	make_authority("operators.pem", &operators);
 	make_authority("strangers.pem", &strangers);
+	make_device_authority("devices.pem", &devices);
+	make_identity(&devices, CERTIFICATE_CLAIM, "batch-7", now, false, &device_identity);
+	make_identity(&devices, CERTIFICATE_CLAIM, "batch-6", past, false, &old_device_identity);
 	make_identity(&operators, CERTIFICATE_OPERATOR, "crm", now, false, &operator_identity);
 	make_identity(&operators, CERTIFICATE_OPERATOR, "expired", past, false, &expired_identity);
 	make_identity(&operators, CERTIFICATE_OPERATOR, "future", future, false, &future_identity);
@@ -149,10 +174,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	char command_free[PATH_SIZE];
-	static const char *const files[] = {"operators.pem", "strangers.pem", "crm.pem",	 "crm.key",
-					    "expired.pem",   "expired.key",   "future.pem",	 "future.key",
-					    "localhost.pem", "localhost.key", "purposeless.pem", "purposeless.key",
-					    "foreign.pem",   "foreign.key",   "both.pem"};
+	static const char *const files[] = {"operators.pem",	 "strangers.pem", "crm.pem",	     "crm.key",
+					    "expired.pem",	 "expired.key",	  "future.pem",	     "future.key",
+					    "localhost.pem",	 "localhost.key", "purposeless.pem", "purposeless.key",
+					    "foreign.pem",	 "foreign.key",	  "both.pem",	     "devices.pem",
+					    "device-issuer.pem", "batch-7.pem",	  "batch-7.key",     "batch-6.pem",
+					    "batch-6.key"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -161,6 +188,7 @@ static int tear_down(void **state)
 	}
 	issuer_close(operators.issuer);
 	issuer_close(strangers.issuer);
+	issuer_close(devices.issuer);
 	EVP_PKEY_free(operators.key);
 	EVP_PKEY_free(strangers.key);
 	return rmdir(directory);
@@ -171,6 +199,16 @@ static struct tls_server_config good_config(void)
 	return (struct tls_server_config){.certificate_path = server_identity.certificate_path,
 					  .key_path = server_identity.key_path,
 					  .client_root_path = operators.path};
+}
+
+static int open_server_for_both(void **state)
+{
+	struct tls_server_config config = good_config();
+
+	(void)state;
+	config.device_root_path = devices.path;
+	config.device_issuer_path = device_issuer_path;
+	return tls_server_open(&config, &server, NULL) == RESULT_OK ? 0 : -1;
 }
 
 static int open_server(void **state)
@@ -330,6 +368,7 @@ static void assert_peer(const struct tls_connection *connection, const struct id
 	assert_int_equal(peer->not_before_ms, identity->facts.not_before_ms);
 	assert_int_equal(peer->not_after_ms, identity->facts.not_after_ms);
 	assert_string_equal(peer->common_name, name);
+	assert_memory_equal(peer->serial.bytes, identity->facts.serial.bytes, SERIAL_SIZE);
 }
 
 static void a_good_certificate_is_the_peer(void **state)
@@ -342,6 +381,64 @@ static void a_good_certificate_is_the_peer(void **state)
 	shake_hands(&pair);
 	assert_int_equal(pair.progress, TLS_DONE);
 	assert_peer(pair.connection, &operator_identity, "crm");
+	assert_int_equal(tls_connection_peer(pair.connection)->authority, TLS_AUTHORITY_OPERATOR);
+	assert_int_equal(tls_connection_peer(pair.connection)->certificate.size, 0);
+	close_pair(&pair);
+}
+
+static void assert_device(const struct pair *pair)
+{
+	const struct tls_peer *peer = tls_connection_peer(pair->connection);
+	struct certificate_facts facts;
+
+	assert_int_equal(pair->progress, TLS_DONE);
+	assert_peer(pair->connection, &device_identity, "batch-7");
+	assert_int_equal(peer->authority, TLS_AUTHORITY_DEVICE);
+	assert_ok(certificate_read_der(peer->certificate, &facts, NULL));
+	assert_memory_equal(facts.fingerprint, peer->fingerprint, SHA256_SIZE);
+}
+
+/* The client sends its own certificate alone: its issuer is known here. */
+static void a_peer_is_of_one_authority(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	connect_as(&device_identity, &pair);
+	assert_device(&pair);
+	close_pair(&pair);
+	connect_as(&operator_identity, &pair);
+	assert_peer(pair.connection, &operator_identity, "crm");
+	assert_int_equal(tls_connection_peer(pair.connection)->authority, TLS_AUTHORITY_OPERATOR);
+	close_pair(&pair);
+	connect_as(&foreign_identity, &pair);
+	assert_int_equal(pair.alert, SSL_R_TLSV1_ALERT_UNKNOWN_CA);
+	close_pair(&pair);
+	connect_as(&old_device_identity, &pair);
+	assert_int_equal(pair.alert, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED);
+	close_pair(&pair);
+}
+
+static void without_their_root_devices_get_an_alert(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	connect_as(&device_identity, &pair);
+	assert_int_equal(pair.progress, TLS_FAILED);
+	assert_int_equal(pair.alert, SSL_R_TLSV1_ALERT_UNKNOWN_CA);
+	close_pair(&pair);
+}
+
+static void the_client_is_told_of_both_roots(void **state)
+{
+	const STACK_OF(X509_NAME) * names;
+	struct pair pair;
+
+	(void)state;
+	connect_as(NULL, &pair);
+	names = SSL_get0_peer_CA_list(pair.client);
+	assert_int_equal(sk_X509_NAME_num(names), 3);
 	close_pair(&pair);
 }
 
@@ -478,15 +575,59 @@ static void garbage_fails_with_an_alert(void **state)
 
 /* ---- resumption ------------------------------------------------------------------------------------ */
 
-static void resume(struct pair *ret_pair)
+static void resume_as(const struct identity *identity, struct pair *ret_pair)
 {
 	SSL_SESSION *session = last_session;
 
 	assert_non_null(session);
 	last_session = NULL;
-	open_pair(&(struct client_options){.session = session, .identity = &operator_identity}, ret_pair);
+	open_pair(&(struct client_options){.session = session,
+					   .identity = identity,
+					   .version_max = SSL_SESSION_get_protocol_version(session)},
+		  ret_pair);
 	shake_hands(ret_pair);
 	SSL_SESSION_free(session);
+}
+
+static void resume(struct pair *ret_pair)
+{
+	resume_as(&operator_identity, ret_pair);
+}
+
+/* Twice, so that the ticket of a resumed connection tells it, too; and in TLS 1.2, which makes its tickets elsewhere.
+ */
+static void resumption_does_not_change_the_authority(void **state)
+{
+	static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+	struct tls_server_config config = good_config();
+	struct pair pair;
+
+	close_server(state);
+	config.device_root_path = devices.path;
+	config.device_issuer_path = device_issuer_path;
+	config.allow_tls12 = true;
+	assert_ok(tls_server_open(&config, &server, NULL));
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		open_pair(&(struct client_options){.version_max = versions[i], .identity = &device_identity}, &pair);
+		shake_hands(&pair);
+		assert_device(&pair);
+		/* Twice, so that the ticket of a resumed connection is tried, too: TLS 1.2 makes none. */
+		for (int times = 0; times < (versions[i] == TLS1_3_VERSION ? 2 : 1); times++) {
+			SSL_shutdown(pair.client);
+			close_pair(&pair);
+			resume_as(&device_identity, &pair);
+			assert_true(tls_connection_is_resumed(pair.connection));
+			assert_device(&pair);
+		}
+		close_pair(&pair);
+	}
+	connect_as(&operator_identity, &pair);
+	SSL_shutdown(pair.client);
+	close_pair(&pair);
+	resume(&pair);
+	assert_true(tls_connection_is_resumed(pair.connection));
+	assert_int_equal(tls_connection_peer(pair.connection)->authority, TLS_AUTHORITY_OPERATOR);
+	close_pair(&pair);
 }
 
 static void a_resumed_connection_has_the_same_peer(void **state)
@@ -765,6 +906,14 @@ static void bad_configuration_is_named(void **state)
 	config = good_config();
 	config.client_root_path = server_identity.certificate_path; /* no CA */
 	assert_refused(&config, RESULT_INVALID, "localhost.pem");
+	config = good_config();
+	config.device_root_path = "/nonexistent/devices.pem";
+	assert_refused(&config, RESULT_ABSENT, "/nonexistent/devices.pem");
+	config.device_root_path = operators.path;
+	assert_refused(&config, RESULT_INVALID, "nothing in common");
+	config.device_root_path = server_identity.certificate_path;
+	assert_refused(&config, RESULT_INVALID, "localhost.pem");
+	config = good_config();
 	write_file("both.pem", span_of_text("nothing\n"), 0644, path);
 	config.client_root_path = path;
 	assert_refused(&config, RESULT_INVALID, "both.pem");
@@ -784,6 +933,7 @@ static void without_a_root_nobody_is_asked(void **state)
 	close_pair(&pair);
 }
 
+#define both_test(name)	  cmocka_unit_test_setup_teardown(name, open_server_for_both, close_server)
 #define server_test(name) cmocka_unit_test_setup_teardown(name, open_server, close_server)
 
 int main(void)
@@ -791,6 +941,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		server_test(a_client_without_certificate_has_no_peer),
 		server_test(a_good_certificate_is_the_peer),
+		both_test(a_peer_is_of_one_authority),
+		server_test(without_their_root_devices_get_an_alert),
+		both_test(the_client_is_told_of_both_roots),
 		server_test(the_client_is_told_which_root_counts),
 		server_test(bad_certificates_get_their_alert),
 		server_test(alpn_selects_http_1_1),
@@ -798,6 +951,7 @@ int main(void)
 		server_test(tls12_is_refused_unless_allowed),
 		server_test(garbage_fails_with_an_alert),
 		server_test(a_resumed_connection_has_the_same_peer),
+		server_test(resumption_does_not_change_the_authority),
 		server_test(a_ticket_is_worthless_at_another_server),
 		server_test(bytes_go_both_ways),
 		server_test(bytes_read_ahead_are_pending),

@@ -5,25 +5,35 @@ static struct fake_authority *self_of(struct cert_authority *authority)
 	return (struct fake_authority *)authority;
 }
 
-static enum result issue_device(struct cert_authority *authority, const struct uuid *reference_id, struct span csr,
-				struct issued_certificate *ret_certificate, struct note *note)
+static enum result issue(struct fake_authority *self, struct certificate_request request, int64_t validity_ms,
+			 struct issued_certificate *ret_certificate, struct note *note)
 {
-	struct fake_authority *self = self_of(authority);
-	int64_t now_ms = clock_now_ms(self->clock);
-	struct certificate_request request = {.profile = CERTIFICATE_DEVICE,
-					      .reference_id = *reference_id,
-					      .csr = csr,
-					      .not_before_ms = now_ms,
-					      .not_after_ms = now_ms + FAKE_VALIDITY_MS};
-	struct issued_certificate issued = {.not_before_ms = request.not_before_ms,
-					    .not_after_ms = request.not_after_ms};
+	struct issued_certificate issued = {0};
 
 	TRY(self->issue_result);
-	TRY(csr_check(csr, issued.spki_sha256, note));
+	issued.not_before_ms = request.not_before_ms = clock_now_ms(self->clock);
+	issued.not_after_ms = request.not_after_ms = request.not_before_ms + validity_ms;
+	TRY(csr_check(request.csr, issued.spki_sha256, note));
 	TRY(issuer_issue(self->issuer, entropy_system(), &request, &issued.der, &issued.serial, note));
 	atomic_fetch_add(&self->issued, 1);
 	*ret_certificate = issued;
 	return RESULT_OK;
+}
+
+static enum result issue_device(struct cert_authority *authority, const struct uuid *reference_id, struct span csr,
+				struct issued_certificate *ret_certificate, struct note *note)
+{
+	struct certificate_request request = {.profile = CERTIFICATE_DEVICE, .reference_id = *reference_id, .csr = csr};
+
+	return issue(self_of(authority), request, FAKE_VALIDITY_MS, ret_certificate, note);
+}
+
+static enum result issue_claim(struct cert_authority *authority, const char *name, struct span csr, int64_t days,
+			       struct issued_certificate *ret_certificate, struct note *note)
+{
+	struct certificate_request request = {.profile = CERTIFICATE_CLAIM, .name = name, .csr = csr};
+
+	return issue(self_of(authority), request, days * 86400000, ret_certificate, note);
 }
 
 static enum result sign_crl(struct cert_authority *authority, const struct revoked_certificate *revoked, size_t count,
@@ -43,7 +53,7 @@ static enum result get_chain(struct cert_authority *authority, struct buf *ret_p
 }
 
 static const struct cert_authority_ops ops = {
-	.issue_device = issue_device, .sign_crl = sign_crl, .get_chain = get_chain};
+	.issue_device = issue_device, .issue_claim = issue_claim, .sign_crl = sign_crl, .get_chain = get_chain};
 
 enum result fake_authority_init(struct fake_authority *authority, struct clock *clock)
 {

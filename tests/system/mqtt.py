@@ -1,0 +1,191 @@
+"""A vehicle as the system tests see one: paho, mutual TLS, credentials as provisioning gave them."""
+import json
+import queue
+import ssl
+import threading
+import time
+
+import paho.mqtt.client as paho
+
+TIMEOUT = 15
+
+
+def write_credentials(directory, name, answer):
+    """(certificate path, key path) of a provisioning answer's credentials; the chain is the broker's to know."""
+    credentials = answer.json["credentials"]
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate.write_text(credentials["certificate"])
+    key.write_text(credentials["privateKey"])
+    key.chmod(0o600)
+    return certificate, key
+
+
+class Mqtt:
+    """One connection. Connects once (paho would try again for ever), unless it is told to come back."""
+
+    def __init__(self, platform, client_id, certificate=None, key=None, *, port=None, transport="tcp", protocol=5,
+                 clean=True, comes_back=False, will=None, user=None, alpn=None):
+        self.platform, self.client_id, self.comes_back = platform, client_id, comes_back
+        version = paho.MQTTv5 if protocol == 5 else paho.MQTTv311
+        clean = {} if protocol == 5 else {"clean_session": clean}
+        self.paho = paho.Client(client_id, transport=transport, protocol=version, **clean)
+        context = ssl.create_default_context(cafile=platform.info["mqtt"]["caCertificate"])
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+        if alpn:
+            context.set_alpn_protocols([alpn])
+        self.paho.tls_set_context(context)
+        if user:
+            self.paho.username_pw_set(user)
+        if will:
+            self.paho.will_set(*will)
+        self.paho.reconnect_delay_set(1, 1)
+        names = {"websockets": "portWebSockets", "tcp": "port"}
+        self.port = port or platform.info["mqtt"][names[transport]]
+        self.protocol = protocol
+        self.codes, self.messages = queue.Queue(), queue.Queue()
+        self.acknowledged, self.subscribed = {}, queue.Queue()
+        self.closed = threading.Event()
+        self.closed_at = None
+        self.changed = threading.Condition()
+        self.paho.on_connect = self._on_connect
+        self.paho.on_disconnect = self._on_disconnect
+        self.paho.on_message = lambda client, data, message: self.messages.put(message)
+        self.paho.on_publish = self._on_publish
+        self.paho.on_subscribe = lambda client, data, mid, codes, *rest: self.subscribed.put(
+            [getattr(code, "value", code) for code in codes])
+
+    # ---- callbacks, on paho's thread ----
+
+    def _on_connect(self, client, data, flags, code, *rest):
+        self.closed.clear()
+        self.codes.put(getattr(code, "value", code))
+
+    def _on_disconnect(self, client, data, code, *rest):
+        self.closed_at = time.monotonic()
+        self.closed.set()
+        if not self.comes_back:
+            # Not from within a callback: paho joins its own thread.
+            client.disconnect()
+
+    def _on_publish(self, client, data, mid, *rest):
+        with self.changed:
+            self.acknowledged[mid] = time.monotonic()
+            self.changed.notify_all()
+
+    # ---- what tests do ----
+
+    def connect(self, expect=0):
+        """The CONNACK's code; "refused" when there was none (TLS alert, closed)."""
+        try:
+            keywords = {"clean_start": True} if self.protocol == 5 else {}
+            self.paho.connect(self.platform.info["mqtt"]["host"], self.port, keepalive=60, **keywords)
+        except (OSError, ssl.SSLError, ValueError):
+            code = "refused"
+        else:
+            self.paho.loop_start()
+            code = self._first_code()
+        if expect is not None:
+            assert code == expect, f"{self.client_id}: CONNACK {code}, not {expect}"
+        return code
+
+    def _first_code(self):
+        until = time.monotonic() + TIMEOUT
+        while time.monotonic() < until:
+            try:
+                return self.codes.get(timeout=0.02)
+            except queue.Empty:
+                if self.closed.is_set() and self.codes.empty():
+                    return "refused"
+        return "nothing"
+
+    def subscribe(self, *filters, qos=1):
+        """The SUBACK's codes, in order; 128 and above is a refusal."""
+        self.paho.subscribe([(name, qos) for name in filters] if self.protocol != 5 else
+                            [(name, paho.SubscribeOptions(qos=qos)) for name in filters])
+        return self.subscribed.get(timeout=TIMEOUT)
+
+    def publish(self, topic, payload, qos=1, retain=False):
+        """Sends; returns the message ID for wait_acknowledged()."""
+        if not isinstance(payload, (bytes, str)):
+            payload = json.dumps(payload)
+        return self.paho.publish(topic, payload, qos, retain).mid
+
+    def wait_acknowledged(self, mid, timeout=TIMEOUT):
+        with self.changed:
+            return self.changed.wait_for(lambda: mid in self.acknowledged, timeout)
+
+    def publish_and_wait(self, topic, payload, **options):
+        mid = self.publish(topic, payload, **options)
+        assert self.wait_acknowledged(mid), f"{self.client_id}: no PUBACK for {topic}"
+
+    def send_signals(self, signals, timestamp=None):
+        message = {"signals": signals}
+        if timestamp is not None:
+            message["timestamp"] = timestamp
+        self.publish_and_wait(f"vehicles/{self.client_id}/signals", message)
+
+    def receive(self, timeout=TIMEOUT):
+        """(topic, payload) of the next message; None when none came in time."""
+        try:
+            message = self.messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        return message.topic, message.payload
+
+    def wait_closed(self, timeout=TIMEOUT):
+        """When the connection ended (monotonic seconds); None when it did not in time."""
+        return self.closed_at if self.closed.wait(timeout) else None
+
+    def close(self):
+        self.comes_back = False
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+
+class Vehicle:
+    """A vehicle that was provisioned over the API with a key made for it."""
+
+    def __init__(self, platform, directory, vin, device_id):
+        self.platform, self.directory, self.vin, self.device_id = platform, directory, vin, device_id
+        self.open = []
+        self.provision()
+
+    def provision(self):
+        answer = self.platform.provision(self.vin, self.device_id)
+        assert answer.status in (200, 201) and "credentials" in answer.json, answer
+        self.id = answer.json["referenceId"]
+        self.serial = answer.json["credentials"]["serialNumber"]
+        self.certificate, self.key = write_credentials(self.directory, f"{self.id}-{self.device_id}", answer)
+
+    def connection(self, client_id=None, **options):
+        made = Mqtt(self.platform, client_id or self.id, self.certificate, self.key, **options)
+        self.open.append(made)
+        return made
+
+    def connect(self, expect=0, **options):
+        made = self.connection(**options)
+        made.connect(expect)
+        return made
+
+    def commands_filter(self):
+        return f"$aws/commands/things/{self.id}/executions/+/request/json"
+
+    def answer_command(self, connection, topic, status, **members):
+        connection.publish_and_wait(topic.replace("/request/json", "/response/json"), {"status": status, **members})
+
+    def close(self):
+        for connection in self.open:
+            connection.close()
+        self.open.clear()
+
+
+def eventually(what, probe, timeout=TIMEOUT):
+    """What `probe` returns once it is true; fails with `what` when that takes too long."""
+    until = time.monotonic() + timeout
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < until, f"not within {timeout} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,153 @@
+"""kill -9 of every process while vehicles drive: what a vehicle saw acknowledged is stored, once; what was revoked stays out.
+
+VINVEIL_VEHICLE_KILLS (default 25) says how often, VINVEIL_SEED which choices.
+"""
+import collections
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import make_vin
+from mqtt import Vehicle, eventually
+
+KILLS = int(os.environ.get("VINVEIL_VEHICLE_KILLS", "25"))
+SEED = os.environ.get("VINVEIL_SEED", "vehicles 1")
+VEHICLES = 6
+DAEMONS = ("vinveil-ingest", "mosquitto", "vinveild", "vinveil-keyd")
+START_MS = 1_780_000_000_000
+
+
+class Driver(threading.Thread):
+    """Sends numbered telemetry for as long as it lives, whatever happens to the connection; keeps what was acknowledged."""
+
+    def __init__(self, vehicle):
+        super().__init__(daemon=True)
+        self.vehicle, self.ending = vehicle, threading.Event()
+        self.sent, self.fault = {}, None
+
+    def run(self):
+        try:
+            self.drive()
+        except Exception as error:  # a thread's error would else be lost
+            self.fault = f"{self.vehicle.id}: {error!r}"
+
+    def drive(self):
+        self.connection = self.vehicle.connection(comes_back=True, protocol=4, clean=False)
+        while self.connection.connect(expect=None) != 0 and not self.ending.is_set():
+            time.sleep(0.2)
+        number = 0
+        while not self.ending.is_set():
+            number += 1
+            payload = {"timestamp": START_MS + number, "signals": {"Vehicle.TraveledDistance": number}}
+            self.sent[self.connection.publish(f"vehicles/{self.vehicle.id}/signals", payload)] = number
+            time.sleep(0.01)
+
+    def finish(self):
+        """Until everything that was sent is acknowledged; the numbers."""
+        self.ending.set()
+        self.join(30)
+        assert self.fault is None, self.fault
+        for mid in self.sent:
+            assert self.connection.wait_acknowledged(mid, 60), f"{self.vehicle.id}: {self.sent[mid]} was never acknowledged"
+        return set(self.sent.values())
+
+
+def stored_numbers(platform, vehicle):
+    """[value] of every point of the vehicle's TraveledDistance, page by page."""
+    numbers, cursor = [], ""
+    while cursor is not None:
+        answer = platform.client("crm").get(f"/v1/vehicles/{vehicle.id}/signals?name=Vehicle.TraveledDistance&limit=1000"
+                                            + (f"&cursor={cursor}" if cursor else ""))
+        assert answer.status == 200, answer
+        numbers += [point["value"] for point in answer.json["points"]]
+        cursor = answer.json.get("nextCursor")
+    return numbers
+
+
+def children(platform):
+    pid = platform.process.pid
+    found = {}
+    for child in open(f"/proc/{pid}/task/{pid}/children").read().split():
+        try:
+            found[open(f"/proc/{child}/comm").read().strip()[:15]] = int(child)
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def kill(platform, names):
+    running, count = children(platform), 0
+    for name in names:
+        if name[:15] in running:
+            try:
+                os.kill(running[name[:15]], signal.SIGKILL)
+                count += 1
+            except ProcessLookupError:
+                pass
+    return count
+
+
+def wait_ready(platform):
+    def ready():
+        assert platform.process.poll() is None, platform.log_path.read_text()[-4000:]
+        try:
+            answer = platform.operations("/readyz")
+        except (OSError, ValueError):
+            return False
+        return answer.status == 200 and answer.json["checks"]["deviceGateway"] == "ok"
+    eventually("everything answers again", ready, 60)
+
+
+def test_what_was_acknowledged_is_stored_once(own_platform, tmp_path):
+    platform = own_platform("--rate-limit", "10000")
+    rng = random.Random(SEED)
+    vehicles = [Vehicle(platform, tmp_path, make_vin(7_000_000 + n), f"CRASH-{n}") for n in range(VEHICLES)]
+    drivers = [Driver(vehicle) for vehicle in vehicles]
+    for driver in drivers:
+        driver.start()
+    kills = collections.Counter()
+    while sum(kills.values()) < KILLS:
+        if rng.random() < 0.8:
+            wait_ready(platform)
+        time.sleep(rng.random() * 0.3)
+        names = rng.sample(DAEMONS, rng.choice((1, 1, 1, 2, 4)))
+        for name in names:
+            kills[name] += kill(platform, [name])
+    wait_ready(platform)
+    told = [driver.finish() for driver in drivers]
+    for vehicle, numbers in zip(vehicles, told):
+        eventually(f"{vehicle.id}: all {len(numbers)} points are stored",
+                   lambda: numbers <= set(stored_numbers(platform, vehicle)), 60)
+        stored = stored_numbers(platform, vehicle)
+        assert len(stored) == len(set(stored)), f"{vehicle.id}: a point is stored twice"
+        vehicle.close()
+    print(f"{sum(map(len, told))} messages, kills: {dict(kills)}")
+    assert all(kills[name] > 0 for name in DAEMONS), kills
+
+
+@pytest.mark.parametrize("name", ["mosquitto", "vinveild"])
+def test_a_revoked_certificate_stays_out_whatever_restarts(own_platform, tmp_path, name):
+    platform = own_platform("--rate-limit", "10000")
+    vehicle = Vehicle(platform, tmp_path, make_vin(7_100_000), "OLD-TCU")
+    vehicle.connect().close()
+    platform.load_devices("NEW-TCU")
+    # The broker is away while the certificate is revoked; the API answers all the same.
+    if name == "mosquitto":
+        kill(platform, ["mosquitto"])
+    answer = platform.client("service-center").post(
+        "/v1/tcu-changes", {"referenceId": vehicle.id, "deviceId": "OLD-TCU", "newDeviceId": "NEW-TCU"})
+    assert answer.status == 200, answer
+    if name == "vinveild":
+        kill(platform, ["vinveild"])
+    # From here on, at every instant: refused because the list is stale, or because it names the certificate.
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        connection = vehicle.connection()
+        assert connection.connect(expect=None) != 0, "a revoked certificate connected"
+        connection.close()
+    wait_ready(platform)
+    vehicle.connect(expect=135).close()
