@@ -17,6 +17,10 @@
 #define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
 /* Where checkins.c remembers whom it has heard; half a megabyte. */
 #define FLEET_CHECKIN_PLACES 65536
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
+
+#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
 
 struct fleet {
 	struct fleet_config config;

@@ -7,7 +7,7 @@
  * booleans, or arrays of these. A payload is taken whole or refused whole.
  *
  * Read by a strict single-pass reader of this one shape, with the JSON library as its tests' oracle: measured on 200
- * bytes with five signals it takes 0.5 us, against 5 us for the library's tree alone.
+ * bytes with five signals it takes 0.5 us, against 4 us for the library's tree alone.
  */
 #ifndef VINVEIL_VEHICLE_TELEMETRY_H
 #define VINVEIL_VEHICLE_TELEMETRY_H

@@ -296,14 +296,12 @@ static enum result take_lock(int directory, const char *path, const char *lock_n
 	if (lock < 0)
 		return fail(note, "opening", lock_name);
 	if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-		bool is_taken = errno == EWOULDBLOCK;
+		enum result result = errno == EWOULDBLOCK ? RESULT_CONFLICT : fail(note, "locking", lock_name);
 
-		fail(note, "locking", lock_name);
 		close(lock);
-		if (!is_taken)
-			return RESULT_UNAVAILABLE;
-		note_set(note, "spool: another process has %s/%s", path, lock_name);
-		return RESULT_CONFLICT;
+		if (result == RESULT_CONFLICT)
+			note_set(note, "spool: another process has %s/%s", path, lock_name);
+		return result;
 	}
 	*ret_lock = lock;
 	return RESULT_OK;

@@ -7,6 +7,7 @@
 extern const struct command command_dev, command_init, command_serve;
 extern const struct command command_tenant_add, command_tenant_list;
 extern const struct command command_client_add, command_client_list, command_client_suspend, command_client_resume;
+extern const struct command command_claim_add, command_claim_list, command_claim_revoke;
 extern const struct command command_devices_load;
 extern const struct command command_signals_load, command_signals_list;
 extern const struct command command_provision, command_lookup;

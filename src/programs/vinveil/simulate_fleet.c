@@ -267,8 +267,8 @@ static enum result open_vehicles(struct fleet *fleet, struct note *note)
 		vehicle->random = identity->number;
 		vehicle->advanced_us = now_us();
 		drive_start(&vehicle->drive, options->seed, identity->number);
-		TRY(mqtt_client_open(&fleet->loop, &vehicle->client, &callbacks, identity->reference_id,
-				     identity->path, identity->path, note));
+		TRY(mqtt_client_open(&fleet->loop, &vehicle->client, &callbacks, identity->reference_id, identity->path,
+				     identity->path, note));
 	}
 	return RESULT_OK;
 }
