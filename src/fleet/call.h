@@ -27,7 +27,6 @@ struct fleet {
 	const struct platform *platform;
 	struct pool *pool;
 	struct fleet_counters counters;
-	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 	atomic_bool is_failing; /* events could not be handled last time: a lasting failure is logged once */
 	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */
 	pthread_mutex_t assigned_mutex;
