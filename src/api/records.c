@@ -1,5 +1,6 @@
 #include "api/records.h"
 
+#include "vehicle/claims.h"
 #include "vehicle/reveal.h"
 
 #include <inttypes.h>
@@ -108,6 +109,23 @@ void write_client(struct json_writer *writer, const struct client *client, const
 		json_hex(writer, span_of(client->fingerprints[i], SHA256_SIZE));
 	json_array_end(writer);
 	json_member_time(writer, "createdAt", client->created_at_ms);
+	json_object_end(writer);
+}
+
+void write_claim(struct json_writer *writer, const struct claim *claim, int64_t now_ms)
+{
+	json_object_begin(writer);
+	json_member_text(writer, "name", claim->name);
+	json_member_text(writer, "tenantId", claim->tenant.text);
+	json_key(writer, "serialNumber");
+	json_hex(writer, span_of(claim->serial.bytes, sizeof(claim->serial.bytes)));
+	json_member_text(writer, "state", claim_state_name(claim, now_ms));
+	json_member_number(writer, "count", claim->count_max);
+	json_member_number(writer, "used", claim->used);
+	json_member_time(writer, "notAfter", claim->not_after_ms);
+	json_member_time(writer, "createdAt", claim->created_at_ms);
+	if (claim->is_revoked)
+		json_member_time(writer, "revokedAt", claim->revoked_at_ms);
 	json_object_end(writer);
 }
 

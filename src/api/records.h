@@ -13,6 +13,7 @@ void write_history_entry(struct json_writer *writer, const struct history_entry 
 void write_credentials(struct json_writer *writer, const struct credentials *credentials);
 /* limits: what applies where the client's row says none */
 void write_client(struct json_writer *writer, const struct client *client, const struct client_limits *limits);
+void write_claim(struct json_writer *writer, const struct claim *claim, int64_t now_ms);
 void write_tenant(struct json_writer *writer, const struct tenant *tenant);
 void write_command(struct json_writer *writer, const struct remote_command *command);
 void write_alert(struct json_writer *writer, const struct alert *alert);

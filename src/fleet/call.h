@@ -14,6 +14,9 @@
 
 #define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
 
+#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
 /* Where checkins.c remembers whom it has heard; half a megabyte. */
 #define FLEET_CHECKIN_PLACES 65536
 
@@ -24,11 +27,11 @@ struct fleet {
 	const struct platform *platform;
 	struct pool *pool;
 	struct fleet_counters counters;
-	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 	atomic_bool is_failing; /* events could not be handled last time: a lasting failure is logged once */
 	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */
 	pthread_mutex_t assigned_mutex;
 	struct uuid *assigned;
+	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 };
 
 struct fleet_call {

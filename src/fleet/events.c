@@ -125,6 +125,9 @@ static enum result handle_of(struct fleet *fleet, const struct gateway_event *ev
 	case GATEWAY_COMMAND_RESPONSE:
 		return commands_reported(fleet, event, &record->tenant, note);
 	case GATEWAY_CHECKIN:
+		TRY(checkins_take(fleet, event, &record->tenant));
+		atomic_fetch_add(&fleet->counters.checkins, 1);
+		break;
 	case GATEWAY_VEHICLE_DISCONNECTED:
 		break;
 	case GATEWAY_CLONE_SUSPECTED:

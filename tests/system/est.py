@@ -92,17 +92,14 @@ def new_claim(platform, directory, name, count=100, client="admin"):
     certificate, key, _ = issue(directory, name, device_issuer(platform), serial=secrets.randbits(126) | 1 << 126)
     answer = platform.client(client).post("/v1/claims", {"name": name, "count": count,
                                                          "certificate": pathlib.Path(certificate).read_text()})
-    if answer.status == 404:  # INTERIM
-        import sqlite3, time
-        serial = bytes.fromhex(openssl("x509", "-in", certificate, "-noout", "-serial").decode().strip().split("=")[1]).rjust(16, b"\0")
-        with sqlite3.connect(platform.directory / "registry/registry.db") as db:
-            number = db.execute("select number from tenant where id = 'demo'").fetchone()[0]
-            db.execute("insert into claim(name, tenant, serial, count_max, used, not_after, created_at) values(?,?,?,?,0,?,?)",
-                       (name, number, serial, count, int(time.time() * 1000) + 200 * 86400000, int(time.time() * 1000)))
-        db.close()
-        return certificate, key
     assert answer.status == 201, answer
     return certificate, key
+
+
+def fingerprint(certificate):
+    """What a client is registered by."""
+    said = openssl("x509", "-in", certificate, "-noout", "-fingerprint", "-sha256").decode()
+    return said.strip().split("=")[1].replace(":", "").lower()
 
 
 def save_credentials(directory, name, credentials):

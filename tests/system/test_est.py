@@ -1,18 +1,21 @@
 """EST (RFC 7030), spoken by clients that nobody here wrote: curl with OpenSSL, and strongSwan's pki."""
 import base64
-import pathlib
+import os
+import signal
 import subprocess
-import time
 import uuid
 
 import pytest
 
 import est
 import faults
-import trail
 import wire
-from certificates import device_root, issue, key_pem, new_key, operator_root, weak_csr
-from est import ask, certificates_in, enroll, make_csr, new_claim, openssl, renew, renewal_csr, save_certificate, save_credentials
+from cryptography.x509 import ExtendedKeyUsageOID
+
+from certificates import device_root, issue, weak_csr
+from est import (ask, certificates_in, enroll, make_csr, new_claim, openssl, renew, renewal_csr, save_certificate,
+                 save_credentials)
+from test_openapi import check_answer
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -109,14 +112,9 @@ def test_only_a_claim_enrolls(platform, device, vehicle, tmp_path):
     for caller in (None, (operator["certificate"], operator["key"]), device[1], unregistered, by_root):
         refused(enroll(platform, csr, caller), 401, "unauthenticated")
     for paths in (issue(tmp_path, "foreign")[:2], issue(tmp_path, "old", est.device_issuer(platform), days=(-30, -1))[:2],
-                  issue(tmp_path, "aimless", est.device_issuer(platform), usages=[est_server_auth()])[:2]):
+                  issue(tmp_path, "aimless", est.device_issuer(platform), usages=[ExtendedKeyUsageOID.SERVER_AUTH])[:2]):
         with pytest.raises(AssertionError, match="alert"):
             enroll(platform, csr, paths)
-
-
-def est_server_auth():
-    from cryptography import x509
-    return x509.ExtendedKeyUsageOID.SERVER_AUTH
 
 
 def test_a_used_up_or_revoked_claim_is_refused(platform, new_vin, new_device, tmp_path):
@@ -127,6 +125,9 @@ def test_a_used_up_or_revoked_claim_is_refused(platform, new_vin, new_device, tm
     answer = refused(enroll(platform, csrs[1], paths), 403, "claim-refused")
     entries = platform.client("auditor").get("/v1/audit/entries?actor=claim:est-single").json["entries"]
     assert (entries[0]["requestId"], entries[0]["outcome"]) == (answer.headers["request-id"], "refused")
+    revoked = new_claim(platform, tmp_path, "est-revoked", 10)
+    assert platform.client("admin").post("/v1/claims/est-revoked/revoke").status == 200
+    refused(enroll(platform, csrs[1], revoked), 403, "claim-refused")
 
 
 def test_devices_that_are_not_there(platform, claim, new_device, new_vin, demo_vehicle, tmp_path):
@@ -143,7 +144,7 @@ def test_devices_that_are_not_there(platform, claim, new_device, new_vin, demo_v
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("name", ["", "two words", "/CN=TCU-1/CN=TCU-2", "/O=nobody", "x" * 65])
+@pytest.mark.parametrize("name", ["", "two words", "/CN=TCU-1/CN=TCU-2", "/O=nobody"])
 def test_a_request_without_one_device_id_is_refused(platform, claim, name, tmp_path):
     key = est.new_key(tmp_path, "tcu")
     subject = name if name.startswith("/") else f"/CN={name}" if name else "/"
@@ -260,18 +261,56 @@ def test_one_device_that_floods_is_stopped_and_no_other(platform, new_vin, new_d
     refused(renew(platform, renewal_csr(other[1][1], other[0]), other[1]), 403, "renewal-too-early")
 
 
-# ---- a device certificate is for EST, an operator's for /v1 -----------------------------------------------
+def test_a_claim_is_limited_as_clients_are(own_platform, tmp_path):
+    platform = own_platform("--rate-limit", "3")
+    claim, other = new_claim(platform, tmp_path, "est-fast"), new_claim(platform, tmp_path, "est-slow")
+    for _ in range(20):
+        answer = ask(platform, "simpleenroll", b"junk", claim)
+        if answer.status == 429:
+            break
+        refused(answer, 422, "csr-invalid")
+    refused(answer, 429, "rate-limited")
+    check_answer("POST", est.PATH + "simpleenroll", answer)
+    refused(ask(platform, "simpleenroll", b"junk", other), 422, "csr-invalid")
 
 
-def test_a_registered_fingerprint_does_not_make_a_device_a_client(platform, device, claim, tmp_path):
-    """Somebody registers a device's certificate as a client's: it opens nothing all the same."""
-    for number, paths in enumerate((device[1], claim)):
-        fingerprint = openssl("x509", "-in", paths[0], "-noout", "-fingerprint", "-sha256").decode()
-        fingerprint = fingerprint.strip().split("=")[1].replace(":", "").lower()
-        assert platform.client("admin").post("/v1/clients", {
-            "clientId": f"est-device-{number}", "scopes": ["vehicle:read"], "fingerprints": [fingerprint]}).status == 201
-        answer = wire.exchange(platform, wire.head("GET", "/v1/vehicles"), paths=tuple(map(str, paths)))
-        refused(answer, 401, "unauthenticated")
+# ---- faults ---------------------------------------------------------------------------------------------
+
+
+def test_without_the_key_daemon_nothing_is_enrolled_and_then_it_goes_on(own_platform, new_vin, new_device, tmp_path):
+    platform = own_platform()
+    claim = new_claim(platform, tmp_path, "est-fault")
+    _, device_id = est.vehicle_with_new_device(platform, new_vin(), (new_device(), new_device()))
+    csr = make_csr(est.new_key(tmp_path, "tcu"), device_id)
+    keyd = platform.read_info()["processes"]["vinveil-keyd"]
+    os.kill(keyd, signal.SIGSTOP)
+    try:
+        answer = refused(enroll(platform, csr, claim), 503, "unavailable")
+        check_answer("POST", est.PATH + "simpleenroll", answer)
+        assert int(answer.headers["retry-after"]) >= 1
+    finally:
+        os.kill(keyd, signal.SIGCONT)
+    for _ in range(20):
+        answer = enroll(platform, csr, claim)
+        if answer.status == 200:
+            break
+    assert answer.status == 200
+
+
+def test_without_the_device_root_nobody_enrolls(own_platform, new_vin, new_device, tmp_path):
+    """An installation made before there was EST: its configuration does not name the device root."""
+    platform = own_platform()
+    claim = new_claim(platform, tmp_path, "est-none")
+    configuration = platform.directory / "vinveild.conf"
+    lines = [line for line in configuration.read_text().splitlines() if not line.startswith("device_")]
+    configuration.write_text("\n".join(lines) + "\n")
+    pid = platform.kill("vinveild", signal.SIGTERM)
+    platform.wait_restarted("vinveild", pid)
+    for operation in ("simpleenroll", "simplereenroll"):
+        refused(ask(platform, operation, b"junk"), 404, "not-found")
+    assert len(certificates_in(ask(platform, "cacerts"))) == 2
+    with pytest.raises(AssertionError, match="alert"):
+        ask(platform, "simpleenroll", b"junk", claim)
 
 
 # ---- in the last third of its life ------------------------------------------------------------------------
@@ -306,9 +345,11 @@ def test_a_device_renews_in_the_last_third(old_device, tmp_path):
     new = save_certificate(tmp_path, "new", renew(platform, csr, old)), key
     assert names_of(new[0]) == names_of(old[0])
     third = renewal_csr(est.new_key(tmp_path, "third"), reference_id)
-    refused(renew(platform, third, old), 409, "certificate-limit")
+    check_answer("POST", est.PATH + "simplereenroll", refused(renew(platform, third, old), 409, "certificate-limit"))
     # The answer was lost, and the device asks again: the certificate that it never saw goes.
-    again = save_certificate(tmp_path, "again", renew(platform, csr, old)), key
+    answer = renew(platform, csr, old)
+    check_answer("POST", est.PATH + "simplereenroll", answer)
+    again = save_certificate(tmp_path, "again", answer), key
     refused(renew(platform, csr, new), 401, "unauthenticated")
     refused(renew(platform, csr, again), 403, "renewal-too-early")
     entries = platform.client("factory").get(f"/v1/vehicles/{reference_id}/history").json["entries"]
@@ -342,7 +383,6 @@ def pki(tmp_path_factory):
     configuration.write_text("pki {\n  tls {\n    version_max = 1.3\n  }\n}\n")
 
     def run(*arguments, environment=None, content=None):
-        import os
         done = subprocess.run(["pki", *map(str, arguments)], input=content, capture_output=True, timeout=60,
                               env={**(environment or os.environ), "STRONGSWAN_CONF": str(configuration)})
         said = "\n".join(line for line in done.stderr.decode(errors="replace").splitlines() if not line.startswith("plugin"))

@@ -7,17 +7,21 @@ import uuid
 
 import pytest
 
+import est
 import wire
-from certificates import add_client, issue, make_csr, operator_root
+from certificates import add_client, device_root, issue, make_csr, operator_root
 from installation import ROOT, Client
 
 DOCUMENT = json.loads((ROOT / "src/api/openapi.json").read_text())
 NOBODY = "7d444840-9dc0-41d1-b245-5ffdce74fad2"
 SCOPES = DOCUMENT["components"]["schemas"]["Client"]["properties"]["scopes"]["items"]["enum"]
 
-ROUTES = sorted((method.upper(), path, tuple(sorted(operation["security"][0]["clientCertificate"])))
-                for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
-                if method in ("get", "post", "patch", "put", "delete") and operation["security"])
+SECURED = sorted((method.upper(), path, kind, tuple(sorted(names)))
+                 for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+                 if method in ("get", "post", "patch", "put", "delete") and operation["security"]
+                 for kind, names in operation["security"][0].items())
+ROUTES = [(method, path, scopes) for method, path, kind, scopes in SECURED if kind == "clientCertificate"]
+DEVICE_ROUTES = [(method, path, kind) for method, path, kind, _ in SECURED if kind != "clientCertificate"]
 NAMES = [f"{method} {path}" for method, path, _ in ROUTES]
 
 
@@ -30,6 +34,7 @@ def body_of(method, path):
         "/v1/vehicles": {"vin": "1M8GDM9AXKP042788", "deviceId": "NOT-IN-ANY-MANIFEST"},
         "/v1/vehicles/{referenceId}": {"attributes": {"a": 1}},
         "/v1/vehicles/{referenceId}/certificates": {"csr": make_csr()},
+        "/v1/vehicles/{referenceId}/commands": {"name": "door.lock"},
         "/v1/tcu-changes": {"referenceId": NOBODY, "deviceId": "A", "newDeviceId": "B"},
         "/v1/reveal-requests": {"referenceId": NOBODY, "purpose": "legal-request", "reason": "because"},
         "/v1/clients": {"clientId": "nobody", "tenantId": "no-such-tenant", "scopes": ["vehicle:read"],
@@ -37,6 +42,7 @@ def body_of(method, path):
         "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
         "/v1/tenants": {"tenantId": "demo"},
         "/v1/signal-documents": {"name": "matrix", "signals": []},
+        "/v1/claims": {"name": "nobody", "certificate": "no PEM", "count": 1},
     }
     if method == "GET" or method == "DELETE":
         return None, {}
@@ -53,6 +59,8 @@ RIGHT = {
     ("POST", "/v1/vehicles"): 422, ("GET", "/v1/vehicles"): 200, ("GET", "/v1/vehicles/{referenceId}"): 404,
     ("PATCH", "/v1/vehicles/{referenceId}"): 404, ("GET", "/v1/vehicles/{referenceId}/history"): 404,
     ("POST", "/v1/vehicles/{referenceId}/certificates"): 404, ("GET", "/v1/vehicles/{referenceId}/access-report"): 404,
+    ("POST", "/v1/vehicles/{referenceId}/commands"): 404, ("GET", "/v1/vehicles/{referenceId}/commands"): 404,
+    ("GET", "/v1/vehicles/{referenceId}/commands/{commandId}"): 404, ("GET", "/v1/alerts"): 200,
     ("POST", "/v1/tcu-changes"): 404, ("POST", "/v1/devices"): 200, ("POST", "/v1/reveal-requests"): 404,
     ("GET", "/v1/reveal-requests/{id}"): 404, ("POST", "/v1/reveal-requests/{id}/approve"): 404,
     ("POST", "/v1/reveal-requests/{id}/open"): 404, ("GET", "/v1/audit/entries"): 200,
@@ -61,6 +69,8 @@ RIGHT = {
     ("POST", "/v1/clients/{id}/resume"): 404, ("POST", "/v1/clients/{id}/certificates"): 404,
     ("DELETE", "/v1/clients/{id}/certificates/{fingerprint}"): 404, ("GET", "/v1/tenants"): 200, ("POST", "/v1/tenants"): 409,
     ("GET", "/v1/signal-documents"): 200, ("POST", "/v1/signal-documents"): 422,
+    ("GET", "/v1/claims"): 200, ("POST", "/v1/claims"): 422, ("GET", "/v1/claims/{name}"): 404,
+    ("POST", "/v1/claims/{name}/revoke"): 404,
 }
 
 
@@ -128,15 +138,12 @@ def test_a_name_in_the_certificate_gives_no_rights(platform, tmp_path):
     assert Client(platform, certificate, key).get("/v1/clients").status == 401
 
 
-def test_an_unverifiable_certificate_reaches_no_route(platform, demo_vehicle, tmp_path):
-    credentials = demo_vehicle[2]["credentials"]
-    (tmp_path / "device.pem").write_text(credentials["certificate"] + credentials["chain"])
-    (tmp_path / "device.key").write_text(credentials["privateKey"])
-    wrong = {"device": (tmp_path / "device.pem", tmp_path / "device.key"),
-             "expired": issue(tmp_path, "expired", operator_root(platform), days=(-30, -1))[:2],
+def test_an_unverifiable_certificate_reaches_no_route(platform, tmp_path):
+    wrong = {"expired": issue(tmp_path, "expired", operator_root(platform), days=(-30, -1))[:2],
+             "expired-device": issue(tmp_path, "expired-device", est.device_issuer(platform), days=(-30, -1))[:2],
              "foreign": issue(tmp_path, "foreign")[:2]}
     for kind, paths in wrong.items():
-        for method, path, _ in ROUTES:
+        for method, path, _ in ROUTES + DEVICE_ROUTES:
             raw, headers = body_of(method, path)
             with pytest.raises(ssl.SSLError, match="ALERT"):
                 wire.exchange(platform, wire.head(method, filled(path), headers, len(raw or b"")) + (raw or b""), paths=paths)
@@ -167,6 +174,63 @@ def test_a_removed_certificate_is_worth_nothing_on_its_open_connection(platform,
     client.close()
 
 
+# ---- what is a device's, and what is a client's -----------------------------------------------------------
+
+
+@pytest.fixture
+def of_the_device_authority(platform, demo_vehicle, tmp_path):
+    """Certificates under the device root, by kind: (certificate, key)."""
+    made = {
+        "deviceCertificate": est.save_credentials(tmp_path, "device", demo_vehicle[2]["credentials"]),
+        "claimCertificate": est.new_claim(platform, tmp_path, "matrix-" + uuid.uuid4().hex[:12]),
+        "unknown": issue(tmp_path, demo_vehicle[2]["referenceId"], est.device_issuer(platform))[:2],
+        "of the root": issue(tmp_path, "root", device_root(platform))[:2],
+    }
+    return {kind: tuple(map(str, paths)) for kind, paths in made.items()}
+
+
+def test_whoever_is_of_the_device_authority_is_no_client_even_when_registered(platform, of_the_device_authority, tmp_path):
+    for kind, paths in of_the_device_authority.items():
+        for is_registered in (False, True):
+            client = Client(platform, *paths)
+            for method, path, _ in ROUTES:
+                answer = ask(client, method, path)
+                assert (answer.status, answer.problem) == (401, "unauthenticated"), (kind, method, path, answer)
+            client.close()
+            assert is_registered or platform.client("admin").post("/v1/clients", {
+                "clientId": "matrix-" + uuid.uuid4().hex[:12], "scopes": SCOPES,
+                "fingerprints": [est.fingerprint(paths[0])]}).status == 201
+
+
+def test_each_kind_has_its_own_est_route(platform, of_the_device_authority):
+    assert {kind for _, _, kind in DEVICE_ROUTES} == {"deviceCertificate", "claimCertificate"}
+    for method, path, wanted in DEVICE_ROUTES:
+        for kind, paths in of_the_device_authority.items():
+            client = Client(platform, *paths)
+            answer = client.request(method, path, raw=b"junk", headers=est.PKCS10)
+            client.close()
+            expected = (422, "csr-invalid") if kind == wanted else (401, "unauthenticated")
+            assert (answer.status, answer.problem) == expected, (method, path, kind, answer)
+
+
+def test_no_client_reaches_est(platform, scoped):
+    for method, path, _ in DEVICE_ROUTES:
+        for client in [platform.client(), platform.client("admin"), *scoped.values()]:
+            answer = client.request(method, path, raw=b"junk", headers=est.PKCS10)
+            assert (answer.status, answer.problem) == (401, "unauthenticated"), (method, path, answer)
+
+
+def test_a_serial_number_is_the_device_authoritys_own(platform, of_the_device_authority, tmp_path):
+    """An operator's certificate that has a device's or a claim's number is neither."""
+    for method, path, kind in DEVICE_ROUTES:
+        number = int(est.openssl("x509", "-in", of_the_device_authority[kind][0], "-noout", "-serial").split(b"=")[1], 16)
+        paths = issue(tmp_path, "same-number-" + kind.lower(), operator_root(platform), serial=number)[:2]
+        client = Client(platform, *paths)
+        answer = client.request(method, path, raw=b"junk", headers=est.PKCS10)
+        client.close()
+        assert (answer.status, answer.problem) == (401, "unauthenticated"), (method, path, answer)
+
+
 # ---- what is another tenant's -------------------------------------------------------------------------
 
 
@@ -182,12 +246,15 @@ def foreign_things(platform):
     vehicle = platform.provision(vin, device).json
     reveal = platform.client("investigator").post("/v1/reveal-requests", {
         "referenceId": vehicle["referenceId"], "purpose": "legal-request", "reason": "for the matrix"}).json
+    platform.cli("claim", "add", "matrix-foreign", "--count", "1")
     return {"vin": vin, "device": device, "referenceId": vehicle["referenceId"], "id": reveal["revealRequestId"]}
 
 
 def foreign_name(things, path):
     if "/clients/" in path:
         return "crm"
+    if "/claims/" in path:
+        return "matrix-foreign"
     return things["referenceId"] if "{referenceId}" in path else things["id"]
 
 
@@ -263,5 +330,5 @@ def test_audit_entries_of_another_tenant_are_not_there(platform, foreign_things)
 
 
 def test_the_operations_listener_serves_nothing_of_the_api(platform):
-    for _, path, _ in ROUTES:
+    for _, path, _ in ROUTES + DEVICE_ROUTES:
         assert platform.operations(filled(path)).status == 404, path

@@ -2,6 +2,7 @@
 import datetime
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import urllib.parse
@@ -143,13 +144,37 @@ def test_a_foreign_root_of_the_same_name_gets_an_alert(platform, tmp_path):
     assert "ALERT" in refused_with(platform, (certificate, key))
 
 
-def test_a_device_certificate_gets_an_alert(platform, demo_vehicle, tmp_path):
+def test_a_device_certificate_comes_in_but_is_no_client(platform, demo_vehicle, tmp_path):
     credentials = demo_vehicle[2]["credentials"]
     (tmp_path / "device.pem").write_text(credentials["certificate"] + credentials["chain"])
     (tmp_path / "device.key").write_text(credentials["privateKey"])
-    assert "ALERT" in refused_with(platform, (str(tmp_path / "device.pem"), str(tmp_path / "device.key")))
+    assert refused_with(platform, (str(tmp_path / "device.pem"), str(tmp_path / "device.key"))).status == 401
     certificate, key, _ = issue(tmp_path, "by-device-root", device_root(platform))
+    assert refused_with(platform, (certificate, key)).status == 401
+
+
+def test_an_expired_device_certificate_gets_an_alert(platform, tmp_path):
+    certificate, key, _ = issue(tmp_path, "by-device-root", device_root(platform), days=(-30, -1))
     assert "ALERT" in refused_with(platform, (certificate, key))
+
+
+def test_a_resumed_session_is_of_the_same_authority(platform, demo_vehicle, tmp_path):
+    """What a ticket brings back is no client, as it was none before; and an operator's stays a client."""
+    credentials = demo_vehicle[2]["credentials"]
+    (tmp_path / "device.pem").write_text(credentials["certificate"])
+    (tmp_path / "device.key").write_text(credentials["privateKey"])
+    crm = platform.info["clients"]["crm"]
+    for paths, status in (((tmp_path / "device.pem", tmp_path / "device.key"), 401), ((crm["certificate"], crm["key"]), 200)):
+        context = ssl.create_default_context(cafile=platform.info["caCertificate"])
+        context.load_cert_chain(*paths)
+        session = None
+        for resumed in (False, True, True):
+            plain = socket.create_connection(tuple(address(platform).split(":")), timeout=20)
+            with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as connection:
+                connection.sendall(wire.head("GET", "/v1/vehicles"))
+                assert wire.read_answer(connection).status == status
+                assert connection.session_reused == resumed
+                session = connection.session
 
 
 def test_a_server_certificate_is_no_client_certificate(platform):

@@ -222,7 +222,7 @@ static enum result free_before(struct spool_reader *reader, uint64_t number, str
 		return RESULT_OK;
 	TRY(segment_list_read(reader->directory, &list, note));
 	for (size_t i = 0; i + 1 < list.count && list.numbers[i] < number; i++) {
-		segment_name(list.numbers[i], name);
+		segment_file_name(list.numbers[i], name);
 		if (unlinkat(reader->directory, name, 0) != 0 && errno != ENOENT) {
 			note_set(note, "spool: removing %s: %s", name, strerror(errno));
 			return RESULT_UNAVAILABLE;

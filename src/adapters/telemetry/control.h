@@ -20,10 +20,10 @@ void telemetry_control_close(struct telemetry_control *control);
 /* ---- being told --------------------------------------------------------------------------------------------- */
 
 /* On disk: never renumber. */
-enum control_kind { CONTROL_ASSIGN = 1, CONTROL_RETENTION = 2, CONTROL_DECODER = 3, CONTROL_FORGET = 4 };
+enum telemetry_order_kind { ORDER_ASSIGN = 1, ORDER_RETENTION = 2, ORDER_DECODER = 3, ORDER_FORGET = 4 };
 
 struct control_order {
-	enum control_kind kind;
+	enum telemetry_order_kind kind;
 	struct uuid reference_id; /* ASSIGN, FORGET */
 	struct tenant_id tenant;  /* ASSIGN, RETENTION, DECODER */
 	uint32_t days;		  /* RETENTION; 0: the default */

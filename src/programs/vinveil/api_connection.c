@@ -56,8 +56,8 @@ static const struct config_key profile_keys[] = {
 	{"api", "key", CONFIG_TEXT, offsetof(struct api_connection, key), PATH_SIZE, 0, 0, true, "its key, PEM"},
 };
 
-static enum result locate(const struct invocation *invocation, const char *otherwise,
-			  struct api_connection *connection, struct note *note)
+static enum result locate(const struct invocation *invocation, const char *otherwise, struct api_connection *connection,
+			  struct note *note)
 {
 	const char *directory = option_get(invocation, "data");
 	const char *client = option_get(invocation, "as");

@@ -17,7 +17,7 @@
 
 struct api_connection {
 	char url[512], ca[PATH_SIZE], certificate[PATH_SIZE], key[PATH_SIZE];
-	void *handle; /* CURL * */
+	void *handle;  /* CURL * */
 	bool is_quiet; /* problems are the caller's to tell */
 };
 #define API_CONNECTION_CLEANUP __attribute__((cleanup(api_connection_close)))

@@ -48,16 +48,15 @@ static const char manners[] =
 	"log_timestamp_format %Y-%m-%dT%H:%M:%S\n";
 
 /* Those of a listener that vehicles reach. With either of the two as user name, the plugin would not be asked. */
-static const char tls_listener[] =
-	"protocol %s\n"
-	"cafile %s/gateway/device-ca.pem\n"
-	"certfile %s/tls/broker.pem\n"
-	"keyfile %s/tls/broker.key\n"
-	"tls_version tlsv1.2\n"
-	"require_certificate true\n"
-	"use_identity_as_username false\n"
-	"use_subject_as_username false\n"
-	"max_qos 1\n";
+static const char tls_listener[] = "protocol %s\n"
+				   "cafile %s/gateway/device-ca.pem\n"
+				   "certfile %s/tls/broker.pem\n"
+				   "keyfile %s/tls/broker.key\n"
+				   "tls_version tlsv1.2\n"
+				   "require_certificate true\n"
+				   "use_identity_as_username false\n"
+				   "use_subject_as_username false\n"
+				   "max_qos 1\n";
 
 static enum result append_plugin(const struct broker_config *config, struct buf *text)
 {
@@ -107,9 +106,10 @@ enum result broker_config_format(const struct broker_config *config, struct buf 
 			      "listener 0 %s/" BROKER_SOCKET "\n",
 			      installation->directory));
 	TRY(append_listener(installation, "Vehicles: MQTT over mutual TLS.", installation->mqtt_port, "mqtt", text));
-	TRY(append_listener(installation,
-			    "The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca.",
-			    installation->alpn_port, "mqtt", text));
+	TRY(append_listener(
+		installation,
+		"The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca.",
+		installation->alpn_port, "mqtt", text));
 	TRY(append_listener(installation, "The same over WebSockets.", installation->websockets_port, "websockets",
 			    text));
 	/* libwebsockets takes every address otherwise, whatever the line above says. */
@@ -142,7 +142,7 @@ enum result installation_plugin(char ret_path[static PATH_SIZE])
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
 		if (try_plugin(self, places[i], ret_path))
 			return RESULT_OK;
-	return try_plugin(VINVEIL_LIBDIR, ".", ret_path) ? RESULT_OK : RESULT_ABSENT;
+	return try_plugin(VINVEIL_LIBDIR, "vinveil", ret_path) ? RESULT_OK : RESULT_ABSENT;
 }
 
 enum result broker_find(char ret_path[static PATH_SIZE])

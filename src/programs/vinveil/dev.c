@@ -5,12 +5,11 @@
  */
 #include "programs/vinveil/broker_config.h"
 #include "programs/vinveil/commands.h"
+#include "programs/vinveil/dev_json.h"
 #include "programs/vinveil/dev_probe.h"
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "base/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,10 +22,6 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __SANITIZE_ADDRESS__
-#include <dlfcn.h>
-#include <sanitizer/asan_interface.h>
-#endif
 
 #define READY_WAIT_MS	30000
 #define STOP_WAIT_MS	20000
@@ -62,19 +57,6 @@ struct dev {
 	sigset_t former_mask;
 };
 
-/*
- * Our plugin brings the sanitizers of its build into a broker that was built without: they must come first in that
- * process. In the child, between fork and exec.
- */
-static void preload_sanitizer(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-	Dl_info information;
-	if (dladdr((void *)(uintptr_t)__asan_report_error_address, &information) != 0)
-		setenv("LD_PRELOAD", information.dli_fname, 1);
-#endif
-}
-
 static int start_child(struct dev *dev, struct child *child)
 {
 	pid_t parent = getpid();
@@ -90,8 +72,6 @@ static int start_child(struct dev *dev, struct child *child)
 			_exit(EXIT_FAILED);
 		setpgid(0, 0);
 		sigprocmask(SIG_SETMASK, &dev->former_mask, NULL);
-		if (child->name == descriptions[CHILD_BROKER].name)
-			preload_sanitizer();
 		execl(child->program, child->name, child->option, child->config, (char *)NULL);
 		_exit(127);
 	}
@@ -219,85 +199,13 @@ static void stop_all(struct dev *dev)
 		stop_child(dev, &dev->children[i]);
 }
 
-/* ---- dev.json -------------------------------------------------------------------------------------- */
-
-/* A member that names a file of the installation. */
-static void write_path(struct json_writer *writer, const char *key, const struct installation *installation,
-		       const char *name)
-{
-	char path[PATH_SIZE];
-	enum result result = path_join(installation->directory, name, path);
-	if (result != RESULT_OK)
-		writer->result = result;
-	else
-		json_member_text(writer, key, path);
-}
-
-static void write_client(struct json_writer *writer, const char *name, const struct installation *installation)
-{
-	char file[CLIENT_ID_LENGTH_MAX + 16];
-	json_key(writer, name);
-	json_object_begin(writer);
-	snprintf(file, sizeof file, "clients/%s.pem", name);
-	write_path(writer, "certificate", installation, file);
-	snprintf(file, sizeof file, "clients/%s.key", name);
-	write_path(writer, "key", installation, file);
-	json_object_end(writer);
-}
-
-static void write_addresses(struct json_writer *writer, const struct installation *installation)
-{
-	char text[64];
-	snprintf(text, sizeof text, "https://127.0.0.1:%u", installation->api_port);
-	json_member_text(writer, "api", text);
-	snprintf(text, sizeof text, "http://127.0.0.1:%u", installation->operations_port);
-	json_member_text(writer, "operations", text);
-	write_path(writer, "caCertificate", installation, "ca/server-root.pem");
-	write_path(writer, "deviceCaCertificate", installation, "ca/device-root.pem");
-	json_member_text(writer, "tenant", "demo");
-}
-
-static void write_mqtt(struct json_writer *writer, const struct installation *installation)
-{
-	json_key(writer, "mqtt");
-	json_object_begin(writer);
-	json_member_text(writer, "host", installation->gateway_endpoint);
-	json_member_number(writer, "port", installation->mqtt_port);
-	json_member_number(writer, "portAlpn", installation->alpn_port);
-	json_member_number(writer, "portWebSockets", installation->websockets_port);
-	write_path(writer, "caCertificate", installation, "ca/server-root.pem");
-	write_path(writer, "claimCertificate", installation, "clients/claim.pem");
-	write_path(writer, "claimKey", installation, "clients/claim.key");
-	json_member_text(writer, "template", GATEWAY_TEMPLATE);
-	json_object_end(writer);
-}
-
 static int write_dev_json(const struct dev *dev)
 {
-	BUF_CLEANUP struct buf content = {0};
+	struct dev_process processes[CHILD_COUNT];
 	struct note note = {0};
-	char path[PATH_SIZE];
-	struct json_writer writer;
-	json_writer_init(&writer, &content);
-	json_object_begin(&writer);
-	write_addresses(&writer, &dev->installation);
-	json_key(&writer, "clients");
-	json_object_begin(&writer);
-	for (const struct dev_client *client = dev_clients; client->name != NULL; client++)
-		write_client(&writer, client->name, &dev->installation);
-	json_object_end(&writer);
-	write_mqtt(&writer, &dev->installation);
-	json_key(&writer, "processes");
-	json_object_begin(&writer);
 	for (size_t i = 0; i < CHILD_COUNT; i++)
-		json_member_number(&writer, dev->children[i].name, dev->children[i].pid);
-	json_object_end(&writer);
-	json_object_end(&writer);
-	enum result result = json_writer_end(&writer);
-	if (result == RESULT_OK)
-		result = path_join(dev->installation.directory, "dev.json", path);
-	if (result == RESULT_OK)
-		result = file_replace(path, buf_span(&content), 0600, &note);
+		processes[i] = (struct dev_process){dev->children[i].name, dev->children[i].pid};
+	enum result result = dev_json_write(&dev->installation, processes, CHILD_COUNT, &note);
 	return result == RESULT_OK ? EXIT_DONE : fail("writing dev.json", result, &note);
 }
 
@@ -363,9 +271,8 @@ static int supervise(struct dev *dev)
 /* Asked first: another installation on these ports would answer in the place of ours, and we would call it ready. */
 static int check_ports(const struct installation *installation)
 {
-	const uint16_t ports[] = {installation->api_port,	  installation->operations_port,
-				  installation->mqtt_port,	  installation->alpn_port,
-				  installation->websockets_port, installation->ingest_port};
+	const uint16_t ports[] = {installation->api_port,  installation->operations_port, installation->mqtt_port,
+				  installation->alpn_port, installation->websockets_port, installation->ingest_port};
 	int64_t until = clock_monotonic_ms(clock_system()) + PORT_WAIT_MS;
 	for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
 		while (!port_is_free(ports[i])) {
@@ -394,7 +301,8 @@ static int find_child(struct dev *dev, size_t which)
 	if (broker_find(child->program) == RESULT_OK)
 		return EXIT_DONE;
 	say_error("there is no mosquitto, the MQTT broker that vehicles connect to: install it (on Debian: apt install "
-		  "mosquitto; that also starts one on port 1883, which is not needed: systemctl disable --now mosquitto)");
+		  "mosquitto; that also starts one on port 1883, which is not needed: systemctl disable --now "
+		  "mosquitto)");
 	return EXIT_FAILED;
 }
 
@@ -416,9 +324,9 @@ static bool take_limits(const struct invocation *invocation, struct installation
 	installation_set_gateway_defaults(installation);
 	return option_get_number(invocation, "rate-limit", 1, 500000, 0, &installation->requests_per_second) &&
 	       option_get_number(invocation, "reveals-per-hour", 1, 1000, 0, &installation->reveals_per_hour) &&
-	       option_get_number(invocation, "messages-per-second", 1, 1000000, installation->messages_per_second,
+	       option_get_number(invocation, "messages-per-second", 1, 500000, installation->messages_per_second,
 				 &installation->messages_per_second) &&
-	       option_get_number(invocation, "messages-burst", 1, 10000000, 2 * installation->messages_per_second,
+	       option_get_number(invocation, "messages-burst", 1, 1000000, 2 * installation->messages_per_second,
 				 &installation->messages_burst) &&
 	       option_get_number(invocation, "stale-refuse-seconds", 2, 86400, installation->stale_refuse_seconds,
 				 &installation->stale_refuse_seconds) &&
@@ -507,7 +415,8 @@ const struct command command_dev = {
 		"vehicles; `vinveil serve` refuses such a directory.",
 	.run = run_dev,
 	.options = {{"data", "DIR", "where everything lives", false},
-		    {"port-base", "N", "API on port N, operations N+1, MQTT N+2 to N+4, ingest N+5 (default 8443)", false},
+		    {"port-base", "N", "API on port N, operations N+1, MQTT N+2 to N+4, ingest N+5 (default 8443)",
+		     false},
 		    {"rate-limit", "N", "requests a second for each client (default 200, as in production)", false},
 		    {"reveals-per-hour", "N", "keyd's reveal budget (default as in production)", false},
 		    {"messages-per-second", "N", "flood limit of one vehicle (default 100)", false},

@@ -59,7 +59,7 @@ static bool ask_ready(uint16_t port, char ret_answer[static ANSWER_SIZE])
 		return false;
 	bool answers = send(descriptor, request, sizeof request - 1, MSG_NOSIGNAL) == (ssize_t)sizeof request - 1;
 	size_t size = 0;
-	for (ssize_t got = 1; answers && got > 0 && size < ANSWER_SIZE - 1; size += got > 0 ? (size_t)got : 0)
+	for (ssize_t got = 1; answers && got > 0 && size<ANSWER_SIZE - 1; size += got> 0 ? (size_t)got : 0)
 		got = recv(descriptor, ret_answer + size, ANSWER_SIZE - 1 - size, 0);
 	ret_answer[size] = '\0';
 	close(descriptor);

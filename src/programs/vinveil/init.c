@@ -132,7 +132,8 @@ const struct command command_init = {
 	.description =
 		"Makes the three roots (device, operator, server), keyd's keys and the device issuer, the server's\n"
 		"certificate, an empty registry with the tenant `platform` and its first client, and the\n"
-		"configuration files of all four processes. The root keys go to --root-out, never into the data directory.",
+		"configuration files of all four processes. The root keys go to --root-out, never into the data "
+		"directory.",
 	.run = run_init,
 	.options = {{"data", "DIR", "the installation; must be empty", false},
 		    {"root-out", "DIR", "where the root keys and the first client go: keep it offline", false},

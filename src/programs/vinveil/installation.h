@@ -33,8 +33,8 @@ struct installation {
 	uint16_t ingest_port;				/* vinveil-ingest's operations */
 	char listen_address[64], mqtt_listen_address[64];
 	const char *gateway_endpoint; /* the broker's name, as vehicles are told */
-	int64_t requests_per_second; /* 0: the default */
-	int64_t reveals_per_hour;    /* 0: the default */
+	int64_t requests_per_second;  /* 0: the default */
+	int64_t reveals_per_hour;     /* 0: the default */
 	/* the gateway's limits, see installation_set_gateway_defaults() */
 	int64_t messages_per_second, messages_burst; /* of one vehicle */
 	int64_t stale_refuse_seconds, stale_close_seconds;

@@ -93,8 +93,8 @@ static enum result issue_claim(const struct installation *installation, const st
 	struct authority_openssl_config config = {.directory = path,
 						  .issuances_per_hour = BUDGET_ISSUANCES_PER_HOUR_DEFAULT};
 	TRY(authority_openssl_open(&config, &authority, note));
-	enum result result = authority->ops->issue_claim(authority, CLAIM_NAME, buf_span(&csr), CLAIM_DAYS,
-							 ret_certificate, note);
+	enum result result =
+		authority->ops->issue_claim(authority, CLAIM_NAME, buf_span(&csr), CLAIM_DAYS, ret_certificate, note);
 	authority_openssl_close(authority);
 	return result;
 }

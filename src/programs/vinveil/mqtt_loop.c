@@ -98,7 +98,8 @@ void mqtt_loop_turn(struct mqtt_loop *loop, int timeout_ms)
 
 /* ---- callbacks --------------------------------------------------------------------------------------------- */
 
-static void on_connect(struct mosquitto *mosquitto, void *context, int reason, int flags, const mosquitto_property *list)
+static void on_connect(struct mosquitto *mosquitto, void *context, int reason, int flags,
+		       const mosquitto_property *list)
 {
 	struct mqtt_client *client = context;
 	(void)mosquitto;
@@ -143,9 +144,8 @@ static void on_message(struct mosquitto *mosquitto, void *context, const struct 
 
 /* ---- one client -------------------------------------------------------------------------------------------- */
 
-enum result mqtt_client_open(struct mqtt_loop *loop, struct mqtt_client *client,
-			     const struct mqtt_callbacks *callbacks, const char *client_id, const char *certificate,
-			     const char *key, struct note *note)
+enum result mqtt_client_open(struct mqtt_loop *loop, struct mqtt_client *client, const struct mqtt_callbacks *callbacks,
+			     const char *client_id, const char *certificate, const char *key, struct note *note)
 {
 	struct mosquitto *mosquitto = mosquitto_new(client_id, true, client);
 	if (mosquitto == NULL)

@@ -25,8 +25,8 @@ struct mqtt_loop {
 struct mqtt_client;
 struct mqtt_callbacks {
 	void (*connected)(struct mqtt_client *client);
-	/* Every connection that was begun ends with this, whether it came to be (CONNACK) or not. reason: MQTT 5's (0x87:
-	   not authorised), or 0 when the connection was just lost. */
+	/* Every connection that was begun ends with this, whether it came to be (CONNACK) or not. reason: MQTT 5's
+	   (0x87: not authorised), or 0 when the connection was just lost. */
 	void (*closed)(struct mqtt_client *client, bool was_connected, int reason);
 	void (*acknowledged)(struct mqtt_client *client, int message_id, int reason);
 	void (*message)(struct mqtt_client *client, const char *topic, struct span payload);
@@ -55,8 +55,8 @@ MUST_USE enum result mqtt_client_open(struct mqtt_loop *loop, struct mqtt_client
 /* Says good-bye when it is connected; tells nobody. */
 void mqtt_client_close(struct mqtt_client *client);
 
-/* Begins a connection; blocks for the TCP handshake alone. RESULT_UNAVAILABLE: nobody is there (closed() is not called);
-   RESULT_INVALID: the credentials cannot be used. */
+/* Begins a connection; blocks for the TCP handshake alone. RESULT_UNAVAILABLE: nobody is there (closed() is not
+   called); RESULT_INVALID: the credentials cannot be used. */
 MUST_USE enum result mqtt_client_connect(struct mqtt_client *client, struct note *note);
 /* QoS 1. *ret_message_id comes back in acknowledged(). RESULT_UNAVAILABLE: not connected. */
 MUST_USE enum result mqtt_client_publish(struct mqtt_client *client, const char *topic, struct span payload,

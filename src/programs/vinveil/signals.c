@@ -46,7 +46,7 @@ static int run_signals_load(const struct invocation *invocation)
 	static const struct output_member members[] = {
 		{"decoderManifest.syncId", "decoder manifest"},
 		{"decoderManifest.signals", "signals"},
-		{"collectionSchemes.syncId", "collection schemes"},
+		{"collectionSchemes.syncId", "scheme list"},
 		{"collectionSchemes.schemes", "schemes"},
 	};
 	API_CONNECTION_CLEANUP struct api_connection connection = {0};

@@ -5,8 +5,8 @@
 #include "programs/vinveil/api_connection.h"
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/simulate_drive.h"
-#include "programs/vinveil/simulate_split.h"
 #include "programs/vinveil/simulate_provision.h"
+#include "programs/vinveil/simulate_split.h"
 
 #include <math.h>
 #include <signal.h>
@@ -131,7 +131,8 @@ static bool get_real(const struct invocation *invocation, const char *name, doub
 	const char *text = option_get(invocation, name);
 	char *end = NULL;
 	*ret_value = text != NULL ? strtod(text, &end) : otherwise;
-	if (text == NULL || (end != text && *end == '\0' && isfinite(*ret_value) && *ret_value >= 0 && *ret_value <= most))
+	if (text == NULL ||
+	    (end != text && *end == '\0' && isfinite(*ret_value) && *ret_value >= 0 && *ret_value <= most))
 		return true;
 	say_error("--%s takes a number from 0 to %.0f", name, most);
 	return false;
@@ -238,7 +239,8 @@ static void write_json(const struct simulation *simulation, const struct fleet_c
 	       (unsigned long long)counts->refusals, (unsigned long long)counts->published,
 	       (unsigned long long)counts->acknowledged, (unsigned long long)counts->refused,
 	       (unsigned long long)counts->commands, (unsigned long long)counts->commands_rejected, counts->seconds,
-	       rate_of((double)counts->measured, counts->seconds), (unsigned long long)latency_of(&counts->latency, 500),
+	       rate_of((double)counts->measured, counts->seconds),
+	       (unsigned long long)latency_of(&counts->latency, 500),
 	       (unsigned long long)latency_of(&counts->latency, 990), (unsigned long long)counts->latency.most_us);
 }
 
@@ -277,8 +279,7 @@ static int simulate(struct simulation *simulation)
 {
 	struct fleet_counts counts = {0};
 	struct note note = {0};
-	enum result result =
-		credentials_find(simulation->credentials, simulation->vehicles, simulation->count, &note);
+	enum result result = credentials_find(simulation->credentials, simulation->vehicles, simulation->count, &note);
 	if (result != RESULT_OK)
 		return fail("the credentials", result, &note);
 	int code = provision(simulation);
@@ -331,7 +332,7 @@ const struct command command_simulate = {
 		    {"only-provision", NULL, "make credentials, and do not drive", false},
 		    {"no-manifest", NULL, "do not load the devices into the manifest first", false},
 		    {"credentials", "DIR", "where theirs are kept (default with --data: DIR/simulation)", false},
-		    {"endpoint", "HOST:PORT", "the broker (default with --data: its own)", false},
+		    {"endpoint", "ADDRESS", "the broker, HOST:PORT (default with --data: its own)", false},
 		    {"ca", "FILE", "the root of the broker's certificate", false},
 		    {"claim-certificate", "FILE", "for --provision claim", false},
 		    {"claim-key", "FILE", "and its key", false},

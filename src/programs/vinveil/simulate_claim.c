@@ -147,16 +147,16 @@ static void take_created(struct claim_worker *worker, const json_t *answer)
 static void take_provisioned(struct claim_worker *worker, const json_t *answer)
 {
 	const char *name = json_string_value(json_object_get(answer, "thingName"));
-	const char *other = json_string_value(
-		json_object_get(json_object_get(answer, "deviceConfiguration"), "certificatePem"));
+	const char *other =
+		json_string_value(json_object_get(json_object_get(answer, "deviceConfiguration"), "certificatePem"));
 	struct span certificate = other != NULL ? span_of_text(other) : buf_span(&worker->certificate_pem);
 	struct note note = {0};
 	if (name == NULL || strlen(name) != UUID_TEXT_LENGTH) {
 		give_up(worker, "the answer lacks a thing name");
 		return;
 	}
-	if (credentials_keep(worker->all->provisioning->directory, worker->vehicle, name, certificate,
-			     (struct span){0}, buf_span(&worker->key_pem), &note) != RESULT_OK) {
+	if (credentials_keep(worker->all->provisioning->directory, worker->vehicle, name, certificate, (struct span){0},
+			     buf_span(&worker->key_pem), &note) != RESULT_OK) {
 		give_up(worker, note.text);
 		return;
 	}
@@ -320,8 +320,8 @@ int provision_by_claim(const struct provisioning *provisioning, struct provision
 	*ret_counts = (struct provisioning_counts){.wanted = provisioning_count_wanted(provisioning)};
 	if (ret_counts->wanted == 0)
 		return EXIT_DONE;
-	snprintf(claims.provision_topic, sizeof claims.provision_topic, "$aws/provisioning-templates/%.64s/provision/json",
-		 provisioning->template_name);
+	snprintf(claims.provision_topic, sizeof claims.provision_topic,
+		 "$aws/provisioning-templates/%.64s/provision/json", provisioning->template_name);
 	claims.workers = calloc(count, sizeof *claims.workers);
 	if (claims.workers == NULL)
 		return fail("starting", RESULT_MEMORY, NULL);

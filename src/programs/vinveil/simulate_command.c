@@ -8,8 +8,12 @@ static const struct {
 	const char *name;
 	enum { DO_LOCK, DO_UNLOCK, DO_LOCATE, DO_CLIMATE_ON, DO_CLIMATE_OFF, DO_SIGNAL } what;
 } commands[] = {
-	{"lock", DO_LOCK},	       {"unlock", DO_UNLOCK},		{"locate", DO_LOCATE},
-	{"climate-on", DO_CLIMATE_ON}, {"climate-off", DO_CLIMATE_OFF}, {"honk", DO_SIGNAL},
+	{"lock", DO_LOCK},
+	{"unlock", DO_UNLOCK},
+	{"locate", DO_LOCATE},
+	{"climate-on", DO_CLIMATE_ON},
+	{"climate-off", DO_CLIMATE_OFF},
+	{"honk", DO_SIGNAL},
 	{"flash", DO_SIGNAL},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -26,11 +30,18 @@ enum result command_answer_topic(const char *request_topic, char ret_topic[stati
 
 void command_read_name(struct span payload, char *ret_name, size_t size)
 {
+	/* The platform hands on the payload as it was given; this firmware understands these. */
+	static const char *const members[] = {"name", "command", "action"};
 	JSON_CLEANUP json_t *json = NULL;
 	struct span name;
 	ret_name[0] = '\0';
-	if (json_read(payload, &json, NULL) == RESULT_OK && json_get_text(json, "name", size - 1, &name) == RESULT_OK)
-		snprintf(ret_name, size, "%.*s", (int)name.size, (const char *)name.data);
+	if (json_read(payload, &json, NULL) != RESULT_OK)
+		return;
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+		if (json_get_text(json, members[i], size - 1, &name) == RESULT_OK) {
+			snprintf(ret_name, size, "%.*s", (int)name.size, (const char *)name.data);
+			return;
+		}
 }
 
 enum result command_write_progress(struct buf *ret_json)

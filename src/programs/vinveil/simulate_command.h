@@ -8,7 +8,7 @@
 
 /* Where a request's answer goes: "…/request/json" → "…/response/json". RESULT_INVALID: not a request. */
 MUST_USE enum result command_answer_topic(const char *request_topic, char ret_topic[static COMMAND_TOPIC_SIZE]);
-/* The command's name from its payload; empty when it has none. */
+/* The command's name from its payload, {"name": …}; empty when it has none. */
 void command_read_name(struct span payload, char *ret_name, size_t size);
 /* {"status": "IN_PROGRESS"} */
 MUST_USE enum result command_write_progress(struct buf *ret_json);

@@ -14,11 +14,11 @@ struct fleet_options {
 	const struct vehicle_identity *vehicles;
 	size_t count;
 	uint32_t seed;
-	double messages_per_second; /* of each vehicle; 0: silent */
-	double connects_per_second; /* of all */
-	double seconds;		    /* 0: until stopped */
+	double messages_per_second;				 /* of each vehicle; 0: silent */
+	double connects_per_second;				 /* of all */
+	double seconds;						 /* 0: until stopped */
 	void (*tell_settled)(const struct fleet_counts *counts); /* all have been tried once; may be NULL */
-	const char *failing[FAILING_COMMANDS_MAX + 1]; /* commands that fail; ends with NULL */
+	const char *failing[FAILING_COMMANDS_MAX + 1];		 /* commands that fail; ends with NULL */
 };
 
 struct fleet_counts {

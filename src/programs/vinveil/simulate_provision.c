@@ -74,7 +74,8 @@ int provision_devices(const struct provisioning *provisioning)
 		return EXIT_DONE;
 	int code = api_connection_open_as(provisioning->invocation, "factory", &connection);
 	if (code == EXIT_DONE)
-		code = api_request(&connection, "POST", "/v1/devices", "application/x-ndjson", buf_span(&lines), &answer);
+		code = api_request(&connection, "POST", "/v1/devices", "application/x-ndjson", buf_span(&lines),
+				   &answer);
 	return code;
 }
 
@@ -130,7 +131,8 @@ static int post_patiently(struct api_worker *worker, const char *path, struct sp
 }
 
 /* The vehicle is known and has a certificate whose key is not here: it gets another one, and the lost one ends. */
-static int renew(struct api_worker *worker, const char *reference_id, struct span csr_pem, struct api_answer *ret_answer)
+static int renew(struct api_worker *worker, const char *reference_id, struct span csr_pem,
+		 struct api_answer *ret_answer)
 {
 	BUF_CLEANUP struct buf body = {0};
 	struct json_writer writer;

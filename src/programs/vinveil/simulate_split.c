@@ -122,7 +122,8 @@ static void read_report(struct part *part)
 	part->pipe = -1;
 }
 
-static void tell_when_settled(const struct fleet_options *options, const struct part *parts, size_t count, bool *is_told)
+static void tell_when_settled(const struct fleet_options *options, const struct part *parts, size_t count,
+			      bool *is_told)
 {
 	struct fleet_counts sum = {0};
 	for (size_t i = 0; i < count; i++) {

@@ -16,6 +16,7 @@
 static struct app app;
 static char directory[] = "/tmp/vinveil-http-XXXXXX";
 static char root_path[64], server_certificate[64], server_key[64], client_certificate[64], client_key[64];
+static char device_root_path[64], device_certificate[64], device_key[64];
 
 #define assert_ok(expression) assert_string_equal(result_name(expression), "ok")
 
@@ -31,16 +32,16 @@ static void write_file(char path[static 64], const char *name, struct span conte
 	assert_int_equal(fclose(file), 0);
 }
 
-static struct issuer *make_root(void)
+static struct issuer *make_root(const char *name, char path[static 64])
 {
 	BUF_CLEANUP struct buf pem = {0};
 	struct private_key *key;
 	struct issuer *root;
 	int64_t now_ms = clock_now_ms(clock_system());
 	assert_ok(private_key_generate(PRIVATE_KEY_P256, &key, NULL));
-	assert_ok(certificate_make_root(key, "test root", 0, now_ms - 60000, entropy_system(), &pem, NULL));
+	assert_ok(certificate_make_root(key, name, 0, now_ms - 60000, entropy_system(), &pem, NULL));
 	assert_ok(issuer_open(buf_span(&pem), key, &root, NULL));
-	write_file(root_path, "root.pem", buf_span(&pem));
+	write_file(path, name, buf_span(&pem));
 	return root;
 }
 
@@ -77,20 +78,25 @@ static int make_certificates(void **state)
 	(void)state;
 	assert_ok(crypto_init(&note));
 	assert_non_null(mkdtemp(directory));
-	struct issuer *root = make_root();
+	struct issuer *root = make_root("root.pem", root_path);
+	struct issuer *device_root = make_root("device-root.pem", device_root_path);
 	make_leaf(
 		root,
 		(struct certificate_request){.profile = CERTIFICATE_SERVER, .name = "localhost", .alternatives = names},
 		"server", server_certificate, server_key);
 	make_leaf(root, (struct certificate_request){.profile = CERTIFICATE_OPERATOR, .name = "crm"}, "client",
 		  client_certificate, client_key);
+	make_leaf(device_root, (struct certificate_request){.profile = CERTIFICATE_CLAIM, .name = "batch"}, "device",
+		  device_certificate, device_key);
 	issuer_close(root);
+	issuer_close(device_root);
 	return 0;
 }
 
 static int remove_certificates(void **state)
 {
-	const char *const paths[] = {root_path, server_certificate, server_key, client_certificate, client_key};
+	const char *const paths[] = {root_path,	 server_certificate, server_key,	 client_certificate,
+				     client_key, device_root_path,   device_certificate, device_key};
 	(void)state;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		(void)unlink(paths[i]);
@@ -248,6 +254,51 @@ static void test_peer_outlives_the_client(void **state)
 	app_wait(&app, &app.releases, 1);
 }
 
+static void start_for_devices(void)
+{
+	struct tls_server_config config = {.certificate_path = server_certificate,
+					   .key_path = server_key,
+					   .client_root_path = root_path,
+					   .device_root_path = device_root_path};
+	app_start(&app, &config);
+}
+
+/* Whose certificate it is, and the certificate itself, are there as long as the exchange. */
+static void test_a_devices_certificate_outlives_the_client(void **state)
+{
+	struct client_identity identity = {.certificate_path = device_certificate, .key_path = device_key};
+	struct certificate_facts facts;
+	(void)state;
+	start_for_devices();
+	struct client client = client_connect("127.0.0.1", app_tls_port(&app));
+	assert_true(client_start_tls(&client, root_path, &identity));
+	client_expect(&client, "GET /peer HTTP/1.1\r\n" H "\r\n", 200, "batch");
+	client_send_text(&client, "POST /hold HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\n1");
+	app_wait(&app, &app.held_count, 1);
+	client_reset(&client);
+	app_wait_connections(&app, 0);
+	assert_int_equal(app.held->peer->authority, TLS_AUTHORITY_DEVICE);
+	assert_ok(certificate_read_der(app.held->peer->certificate, &facts, NULL));
+	assert_string_equal(facts.common_name, "batch");
+	assert_memory_equal(facts.serial.bytes, app.held->peer->serial.bytes, SERIAL_SIZE);
+	held_respond(&app);
+	app_wait(&app, &app.releases, 2);
+}
+
+static void test_an_operator_is_none_of_the_devices(void **state)
+{
+	(void)state;
+	start_for_devices();
+	struct client client = connect_tls(true);
+	client_send_text(&client, "POST /hold HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\n1");
+	app_wait(&app, &app.held_count, 1);
+	assert_int_equal(app.held->peer->authority, TLS_AUTHORITY_OPERATOR);
+	assert_int_equal(app.held->peer->certificate.size, 0);
+	held_respond(&app);
+	client_close(&client);
+	app_wait(&app, &app.releases, 1);
+}
+
 static void test_plain_client_fails_the_handshake(void **state)
 {
 	struct http_server_counters counters = {0};
@@ -312,6 +363,8 @@ int main(void)
 		server_test(test_flood_leaves_others_their_turn),
 		server_test(test_large_bodies_both_ways),
 		server_test(test_peer_outlives_the_client),
+		server_test(test_a_devices_certificate_outlives_the_client),
+		server_test(test_an_operator_is_none_of_the_devices),
 		server_test(test_plain_client_fails_the_handshake),
 		server_test(test_tls_client_on_the_plain_port),
 		server_test(test_deadline_of_the_handshake),

@@ -12,7 +12,8 @@ static void only_requests_have_answers(void **state)
 {
 	(void)state;
 	char topic[COMMAND_TOPIC_SIZE];
-	static const char *const others[] = {"", "/request/json", "$aws/commands/things/x/executions/1/response/accepted/json",
+	static const char *const others[] = {"", "/request/json",
+					     "$aws/commands/things/x/executions/1/response/accepted/json",
 					     "vehicles/x/signals", "$aws/commands/things/x/executions/1/request/cbor"};
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		assert_int_equal(command_answer_topic(others[i], topic), RESULT_INVALID);
@@ -21,14 +22,16 @@ static void only_requests_have_answers(void **state)
 	memcpy(longest + sizeof longest - sizeof "/request/json", "/request/json", sizeof "/request/json");
 	assert_int_equal(command_answer_topic(longest, topic), RESULT_INVALID);
 	assert_int_equal(command_answer_topic(REQUEST, topic), RESULT_OK);
-	assert_string_equal(topic, "$aws/commands/things/0b54c8d0-9f8e-4c55-8c3f-9f1f6a3f2b11/executions/1/response/json");
+	assert_string_equal(topic,
+			    "$aws/commands/things/0b54c8d0-9f8e-4c55-8c3f-9f1f6a3f2b11/executions/1/response/json");
 }
 
 static void names_are_read_from_payloads(void **state)
 {
 	(void)state;
 	char name[8];
-	static const char *const nameless[] = {"", "lock", "{}", "[]", "{\"name\":1}", "{\"name\":\"too-long-for-it\"}"};
+	static const char *const nameless[] = {"",   "lock",	     "{}",
+					       "[]", "{\"name\":1}", "{\"name\":\"too-long-for-it\"}"};
 	for (size_t i = 0; i < sizeof nameless / sizeof nameless[0]; i++) {
 		command_read_name(span_of_text(nameless[i]), name, sizeof name);
 		assert_string_equal(name, "");
@@ -101,8 +104,10 @@ int main(void)
 {
 	json_init();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_requests_have_answers), cmocka_unit_test(names_are_read_from_payloads),
-		cmocka_unit_test(what_cannot_be_done_is_not_said_to_be), cmocka_unit_test(commands_are_obeyed),
+		cmocka_unit_test(only_requests_have_answers),
+		cmocka_unit_test(names_are_read_from_payloads),
+		cmocka_unit_test(what_cannot_be_done_is_not_said_to_be),
+		cmocka_unit_test(commands_are_obeyed),
 		cmocka_unit_test(progress_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

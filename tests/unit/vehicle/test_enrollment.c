@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <pthread.h>
 #include <stdio.h>
 
 #define DAY_MS	 ((int64_t)24 * 3600 * 1000)
@@ -390,6 +391,100 @@ static void test_renew_with_what_is_good_no_more(void **state)
 	assert_int_equal(live_certificates(fixture, &renewing.id), 0);
 }
 
+/* ---- at once ------------------------------------------------------------------------------------------ */
+
+#define RACERS 12
+
+struct race {
+	struct fixture *fixture;
+	const struct claim *claim; /* NULL: a renewal */
+	struct enrolled enrolled;
+	struct device device;
+	enum problem problem;
+};
+
+static void *run_race(void *context)
+{
+	struct race *race = context;
+
+	race->problem = race->claim != NULL ? enroll_device(race->fixture, race->claim, &race->device)
+					    : renew_as(race->fixture, &race->enrolled, &race->device);
+	return NULL;
+}
+
+/* All of them, each with a key of its own; how many were given a certificate. The others are told `otherwise`. */
+static size_t race_all(struct race races[RACERS], enum problem otherwise)
+{
+	pthread_t threads[RACERS];
+	size_t given = 0;
+
+	for (size_t i = 0; i < RACERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, run_race, &races[i]), 0);
+	for (size_t i = 0; i < RACERS; i++) {
+		pthread_join(threads[i], NULL);
+		device_release(&races[i].device);
+		given += races[i].problem == PROBLEM_NONE;
+		if (races[i].problem != PROBLEM_NONE)
+			assert_problem(races[i].problem, otherwise);
+	}
+	return given;
+}
+
+static void test_devices_at_once_for_one_vehicle(void **state)
+{
+	struct fixture *fixture = *state;
+	struct uuid id = vehicle_without_certificate(fixture, VIN_A, "tcu-1");
+	struct claim claim = add_claim(fixture, &fixture->tenant, "batch", 100);
+	struct race races[RACERS];
+
+	for (size_t i = 0; i < RACERS; i++)
+		races[i] = (struct race){.fixture = fixture, .claim = &claim, .device = make_device("tcu-1")};
+	assert_int_equal(race_all(races, PROBLEM_VEHICLE_HAS_CERTIFICATE), 1);
+	assert_int_equal(live_certificates(fixture, &id), 1);
+	assert_int_equal(claim_now(fixture, &claim).used, 1);
+}
+
+static void test_renewals_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	RENEWING_CLEANUP struct renewing renewing = make_renewing(fixture);
+	struct race races[RACERS];
+
+	for (size_t i = 0; i < RACERS; i++) {
+		races[i] = (struct race){.fixture = fixture, .enrolled = renewing.enrolled, .device = make_device("")};
+		write_renewal(&races[i].device, &renewing.id);
+	}
+	assert_int_equal(race_all(races, PROBLEM_CERTIFICATE_LIMIT), 1);
+	assert_int_equal(live_certificates(fixture, &renewing.id), 2);
+}
+
+/* More vehicles than the claim is good for. */
+static void test_a_claim_is_used_no_more_than_it_may(void **state)
+{
+	struct fixture *fixture = *state;
+	struct claim claim = add_claim(fixture, &fixture->tenant, "batch", 3);
+	static const char *const vins[] = {VIN_A, VIN_B, VIN_WITHOUT_DIGIT, "1FTFW1ET5DFC10312"};
+	struct race races[RACERS];
+	char device_id[16];
+
+	for (size_t i = 0; i < sizeof(vins) / sizeof(vins[0]); i++) {
+		snprintf(device_id, sizeof(device_id), "tcu-%zu", i);
+		(void)vehicle_without_certificate(fixture, vins[i], device_id);
+	}
+	for (size_t i = 0; i < RACERS; i++) {
+		snprintf(device_id, sizeof(device_id), "tcu-%zu", i % 4);
+		races[i] = (struct race){.fixture = fixture, .claim = &claim, .device = make_device(device_id)};
+	}
+	size_t given = 0;
+	for (size_t i = 0; i < RACERS; i++) {
+		(void)run_race(&races[i]);
+		device_release(&races[i].device);
+		given += races[i].problem == PROBLEM_NONE;
+	}
+	assert_int_equal(given, 3);
+	assert_int_equal(claim_now(fixture, &claim).used, 3);
+}
+
 /* ---- who is known ------------------------------------------------------------------------------------ */
 
 static void test_authentication(void **state)
@@ -423,6 +518,9 @@ int main(void)
 		TEST(test_renew_only_in_the_last_third),
 		TEST(test_renew_another_key),
 		TEST(test_renew_with_what_is_good_no_more),
+		TEST(test_devices_at_once_for_one_vehicle),
+		TEST(test_renewals_at_once),
+		TEST(test_a_claim_is_used_no_more_than_it_may),
 		TEST(test_authentication),
 	};
 
