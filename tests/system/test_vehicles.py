@@ -1,6 +1,7 @@
 """Vehicles that connect: admission, telemetry, commands, and the cut. Each against the whole platform and a real client."""
 import itertools
 import json
+import socket
 import time
 
 import pytest
@@ -153,9 +154,18 @@ def test_what_is_sent_in_the_name_of_another_is_not_stored(platform, new_vehicle
     assert topic == f"vehicles/{other.id}/signals" and b"TraveledDistance" in payload, "it heard another vehicle"
 
 
-def test_wills_on_platform_topics_are_refused(vehicle):
-    will = (f"vehicles/{vehicle.id}/signals", '{"signals":{"Vehicle.Speed":1}}', 1, False)
-    assert vehicle.connection(will=will).connect(expect=None) != 0
+def test_no_will_is_ever_published(platform, new_vehicle):
+    """It would reach subscribers past the spool."""
+    one, other = new_vehicle(), new_vehicle()
+    topic = f"vehicles/{one.id}/signals"
+    connection = one.connection(will=(topic, '{"signals":{"Vehicle.Speed":1}}', 1, False))
+    if connection.connect(expect=None) == 0:
+        connection.paho.socket().shutdown(socket.SHUT_RDWR)  # without a farewell
+        assert connection.wait_closed() is not None
+    listener = one.connect()
+    assert listener.subscribe(topic) == [1]
+    other.connect().send_signals({"Vehicle.Speed": 2})
+    assert listener.receive(timeout=0.5) is None, "the will was published"
 
 
 # ---- telemetry --------------------------------------------------------------------------------------------
@@ -228,7 +238,8 @@ def test_a_command_and_its_answer(platform, vehicle):
 
 def test_what_cannot_follow_is_rejected_to_the_vehicle(platform, vehicle):
     connection = vehicle.connect()
-    connection.subscribe(f"$aws/commands/things/{vehicle.id}/#")
+    answers = f"$aws/commands/things/{vehicle.id}/executions/+/response/+/json"
+    assert connection.subscribe(vehicle.commands_filter(), answers) == [1, 1]
     command_id = send_command(platform, vehicle)
     topic, _ = connection.receive()
     vehicle.answer_command(connection, topic, "FAILED", statusReason={"reasonCode": "JAMMED", "reasonDescription": "door"})

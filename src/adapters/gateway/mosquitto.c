@@ -190,8 +190,10 @@ static enum result copy_config(struct gateway_mosquitto *gateway, const struct g
 	return copy_path(gateway->claim_socket, config->claim_socket, note);
 }
 
-static enum result start_threads(struct gateway_mosquitto *gateway)
+enum result gateway_mosquitto_start(struct device_gateway *base)
 {
+	struct gateway_mosquitto *gateway = of(base);
+
 	TRY(gateway_start_thread(&gateway->server, "gateway-claims", gateway_claims_main, gateway));
 	gateway->has_server = true;
 	TRY(gateway_start_thread(&gateway->reader_thread, "gateway-events", gateway_events_main, gateway));
@@ -216,8 +218,7 @@ static enum result open_parts(struct gateway_mosquitto *gateway, const struct ga
 	if (!gateway->client)
 		return RESULT_MEMORY;
 	TRY(spool_reader_open(gateway->events_spool, NULL, &gateway->reader, note));
-	TRY(gateway_claims_listen(gateway, note));
-	return start_threads(gateway);
+	return gateway_claims_listen(gateway, note);
 }
 
 static void init_empty(struct gateway_mosquitto *gateway)
@@ -269,18 +270,30 @@ static void close_descriptor(int descriptor)
 		close(descriptor);
 }
 
-void gateway_mosquitto_close(struct device_gateway *base)
+static void end_thread(pthread_t thread, bool *has_thread)
+{
+	if (*has_thread)
+		pthread_join(thread, NULL);
+	*has_thread = false;
+}
+
+void gateway_mosquitto_stop(struct device_gateway *base)
 {
 	if (!base)
 		return;
 	struct gateway_mosquitto *gateway = of(base);
 	wake_all(gateway);
-	if (gateway->has_server)
-		pthread_join(gateway->server, NULL);
-	if (gateway->has_reader_thread)
-		pthread_join(gateway->reader_thread, NULL);
-	if (gateway->has_pusher)
-		pthread_join(gateway->pusher, NULL);
+	end_thread(gateway->server, &gateway->has_server);
+	end_thread(gateway->reader_thread, &gateway->has_reader_thread);
+	end_thread(gateway->pusher, &gateway->has_pusher);
+}
+
+void gateway_mosquitto_close(struct device_gateway *base)
+{
+	if (!base)
+		return;
+	struct gateway_mosquitto *gateway = of(base);
+	gateway_mosquitto_stop(base);
 	spool_reader_close(gateway->reader);
 	if (gateway->client)
 		mosquitto_destroy(gateway->client);

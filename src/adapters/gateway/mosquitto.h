@@ -1,6 +1,6 @@
 /*
- * The device gateway behind Mosquitto with mosquitto_vinveil.so (doc/gateway-protocol.md). Three threads: one that is an
- * MQTT client of the broker's over its UNIX socket and pushes what the platform tells; one that reads the spool of
+ * The device gateway behind Mosquitto with mosquitto_vinveil.so (doc/gateway-protocol.md). Three threads: one that is
+ * an MQTT client of the broker's over its UNIX socket and pushes what the platform tells; one that reads the spool of
  * events; one that serves the socket over which the plugin hands on what claims ask. Each finds its other side again by
  * itself. When the broker is back, or more was told than the queue holds, the whole list is read from the registry and
  * pushed before anything else; while that fails no heartbeat goes out, so the plugin's list grows stale and it refuses.
@@ -30,11 +30,11 @@ enum gateway_notice {
 };
 
 struct gateway_mosquitto_config {
-	const char *broker_socket; /* the broker's UNIX listener */
-	const char *token_path;	   /* GATEWAY_TOKEN_SIZE bytes in hex, read at each connection */
-	const char *events_spool;  /* directory */
-	const char *claim_socket;  /* made here */
-	mode_t claim_socket_mode;  /* 0: 0600 */
+	const char *broker_socket;	    /* the broker's UNIX listener */
+	const char *token_path;		    /* GATEWAY_TOKEN_SIZE bytes in hex, read at each connection */
+	const char *events_spool;	    /* directory */
+	const char *claim_socket;	    /* made here */
+	mode_t claim_socket_mode;	    /* 0: 0600 */
 	uid_t allowed[GATEWAY_ALLOWED_MAX]; /* who may connect there, beside this process's own user and root */
 	size_t allowed_count;
 	struct registry *registry; /* outlives the adapter */
@@ -46,10 +46,15 @@ struct gateway_mosquitto_config {
 	void *notice_context;
 };
 
-/* The config's texts are copied. RESULT_UNAVAILABLE: the socket or the spool cannot be opened; the broker may be away. */
+/* The config's texts are copied. RESULT_UNAVAILABLE: the socket or the spool cannot be opened; the broker may be away.
+ */
 MUST_USE enum result gateway_mosquitto_open(const struct gateway_mosquitto_config *config,
 					    struct device_gateway **ret_gateway, struct note *note);
-/* Ends the threads; the handler is not called any more. What is queued is dropped. NULL is allowed. */
+/* Begins to push and to call the handler, which may use the gateway from its first call on. */
+MUST_USE enum result gateway_mosquitto_start(struct device_gateway *gateway);
+/* The handler is not called any more, nothing is pushed any more; whoever still tells it something does no harm. */
+void gateway_mosquitto_stop(struct device_gateway *gateway);
+/* Stops it. What is queued is dropped. NULL is allowed, to both. */
 void gateway_mosquitto_close(struct device_gateway *gateway);
 
 /* What the plugin told last; RESULT_ABSENT when that is longer ago than a few seconds. */

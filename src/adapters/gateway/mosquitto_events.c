@@ -33,6 +33,19 @@ static enum result add(struct batch *batch, const struct spool_record *record)
 	return RESULT_OK;
 }
 
+static void pause_ms(struct gateway_mosquitto *gateway, int64_t ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&gateway->mutex);
+	if (!atomic_load(&gateway->is_closing))
+		pthread_cond_timedwait(&gateway->closing, &gateway->mutex, &until);
+	pthread_mutex_unlock(&gateway->mutex);
+}
+
 /* False: there is nothing more for now. */
 static bool read_one(struct gateway_mosquitto *gateway, struct batch *batch)
 {
@@ -46,9 +59,14 @@ static bool read_one(struct gateway_mosquitto *gateway, struct batch *batch)
 	}
 	if (result != RESULT_OK)
 		return false;
+	/* What there is no memory for now is still in the spool, but the reader has passed it. */
+	while ((result = add(batch, &record)) == RESULT_MEMORY && !atomic_load(&gateway->is_closing))
+		pause_ms(gateway, EVENTS_RETRY_MS);
+	if (result == RESULT_MEMORY)
+		return false;
 	batch->after = after;
 	batch->has_position = true;
-	if (add(batch, &record) != RESULT_OK) {
+	if (result != RESULT_OK) {
 		note_set(&note, "a record of kind %u is no event", record.kind);
 		gateway_notice(gateway, GATEWAY_NOTICE_EVENTS_DAMAGED, &note);
 	}
@@ -64,19 +82,6 @@ static void fill(struct gateway_mosquitto *gateway, struct batch *batch)
 		if (!read_one(gateway, batch))
 			return;
 	}
-}
-
-static void pause_ms(struct gateway_mosquitto *gateway, int64_t ms)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms % 1000 * 1000000;
-	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&gateway->mutex);
-	if (!atomic_load(&gateway->is_closing))
-		pthread_cond_timedwait(&gateway->closing, &gateway->mutex, &until);
-	pthread_mutex_unlock(&gateway->mutex);
 }
 
 /* RESULT_UNAVAILABLE: the gateway closes. What was not taken comes again at the next start. */

@@ -10,14 +10,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define PUSHES_MAX	  ((size_t)1 << 15)
-#define PUSHES_BYTES_MAX  ((size_t)64 << 20)
-#define HEARTBEAT_MS	  1000
-#define RETRY_MS	  100  /* a broker that is away */
-#define LIST_RETRY_MS	  1000 /* a registry that did not answer; a broker that refused us */
-#define STATUS_VALID_MS	  5000
-#define EVENTS_BATCH_MAX  64
-#define EVENTS_RETRY_MS	  100
+#define PUSHES_MAX	    ((size_t)1 << 15)
+#define PUSHES_BYTES_MAX    ((size_t)64 << 20)
+#define HEARTBEAT_MS	    1000
+#define RETRY_MS	    100	 /* a broker that is away */
+#define LIST_RETRY_MS	    1000 /* a registry that did not answer; a broker that refused us */
+#define STATUS_VALID_MS	    5000
+#define EVENTS_BATCH_MAX    64
+#define EVENTS_RETRY_MS	    100
 #define EVENTS_RETRY_MAX_MS 5000
 
 struct mosquitto;

@@ -230,8 +230,8 @@ static void push_queued(struct gateway_mosquitto *gateway)
 		struct push *push = take_first(gateway);
 		if (!push)
 			return;
-		enum result result = push->is_refresh ? push_refresh(gateway, push)
-						      : gateway_send_frame(gateway, &push->frame);
+		enum result result =
+			push->is_refresh ? push_refresh(gateway, push) : gateway_send_frame(gateway, &push->frame);
 		if (result != RESULT_OK && push->is_of_list)
 			set_list_due(gateway);
 		push_free(push);

@@ -1,7 +1,7 @@
 /*
- * What vinveild and the broker's plugin say to each other (doc/gateway-protocol.md), version 1. Encoding and decoding for
- * both sides; decoding is strict: every length is bounded, every value in range, no byte left over (RESULT_INVALID);
- * what is decoded borrows from the bytes unless it is an array. Pure and thread-safe.
+ * What vinveild and the broker's plugin say to each other (doc/gateway-protocol.md), version 1. Encoding and decoding
+ * for both sides; decoding is strict: every length is bounded, every value in range, no byte left over
+ * (RESULT_INVALID); what is decoded borrows from the bytes unless it is an array. Pure and thread-safe.
  *
  *   control   vinveild → plugin: one frame a message to GATEWAY_CONTROL_TOPIC        version u8 | kind u8 | body
  *   channel   plugin → vinveild: frames over a UNIX stream socket                    length u32 | kind u8 | body
@@ -104,14 +104,14 @@ enum channel_kind {
 
 /* Since the plugin was loaded, but for the first. */
 struct plugin_counters {
-	uint64_t vehicles;	       /* connected now */
-	uint64_t refused;	       /* connections */
-	uint64_t kicked;	       /* sessions that a change of the list ended */
-	uint64_t flooded;	       /* sessions that ended for too many messages */
-	uint64_t masked;	       /* VIN-shaped tokens overwritten */
-	uint64_t telemetry;	       /* messages spooled */
-	uint64_t spool_refused;	       /* messages that the spools had no room for */
-	uint64_t claims_dropped;       /* claims' messages that found the channel's queue full */
+	uint64_t vehicles;	 /* connected now */
+	uint64_t refused;	 /* connections */
+	uint64_t kicked;	 /* sessions that a change of the list ended */
+	uint64_t flooded;	 /* sessions that ended for too many messages */
+	uint64_t masked;	 /* VIN-shaped tokens overwritten */
+	uint64_t telemetry;	 /* messages spooled */
+	uint64_t spool_refused;	 /* messages that the spools had no room for */
+	uint64_t claims_dropped; /* claims' messages that found the channel's queue full */
 };
 
 struct channel_frame {

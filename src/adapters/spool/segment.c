@@ -98,7 +98,7 @@ enum result segment_search(const struct segment *segment, size_t offset, size_t 
 
 /* ---- one file ------------------------------------------------------------------------------------------- */
 
-void segment_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
+void segment_file_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
 {
 	snprintf(ret_name, SEGMENT_NAME_SIZE, "%016" PRIx64 ".spool", number);
 }
@@ -169,7 +169,7 @@ enum result segment_map(int directory, uint64_t number, struct segment *ret_segm
 	struct stat status;
 	struct segment segment = {.number = number};
 
-	segment_name(number, name);
+	segment_file_name(number, name);
 	FD_CLEANUP int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return RESULT_ABSENT;
@@ -207,7 +207,7 @@ enum result segment_finish(int directory, uint64_t number, struct note *note)
 	const uint32_t finished = 1;
 	const off_t at = offsetof(struct segment_header, is_finished);
 
-	segment_name(number, name);
+	segment_file_name(number, name);
 	FD_CLEANUP int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return RESULT_OK; /* the reader was faster */

@@ -407,6 +407,7 @@ void gateway_start(struct fixture *fixture)
 	};
 	if (gateway_mosquitto_open(&config, &fixture->gateway, &note) != RESULT_OK)
 		fail_msg("the adapter does not open: %s", note.text);
+	assert_int_equal(gateway_mosquitto_start(fixture->gateway), RESULT_OK);
 }
 
 void gateway_stop(struct fixture *fixture)
