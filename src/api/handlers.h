@@ -38,9 +38,6 @@ route_handler claim_list, claim_create, claim_read, claim_revoke;
 route_handler est_cacerts, est_enroll, est_renew;
 /* signal_documents.c */
 route_handler signal_documents_create, signal_documents_read;
-/* claims.c, est.c */
-route_handler claim_list, claim_create, claim_read, claim_revoke;
-route_handler est_cacerts, est_enroll, est_renew;
 
 /* openapi.c, operations.c */
 route_handler openapi_document;
