@@ -22,6 +22,7 @@ BUILD = ROOT / "build/release"
 sys.path.insert(0, str(ROOT / "tests/system"))
 os.environ["VINVEIL_BUILD"] = str(BUILD)
 
+import vehicles as connected  # noqa: E402
 from conftest import make_vin  # noqa: E402
 from installation import Platform, free_port_base  # noqa: E402
 
@@ -187,15 +188,8 @@ def provisioning(platform, directory, rounds):
     platform.stop()
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("--vehicles", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("what", nargs="*", choices=["conversion", "provisioning", "growth", []], default=[])
-    options = parser.parse_args()
-    what = options.what or ["growth", "conversion", "provisioning"]
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="vinveil-bench-"))
+def registry(what, directory, options):
+    """Benchmarks 1, 2 and 5."""
     platform = Platform(directory / "data", "--rate-limit", "500000")
     try:
         platform.start()
@@ -208,6 +202,43 @@ def main():
             provisioning(platform, directory, options.rounds)
     finally:
         platform.stop()
+
+
+def vehicles(what, directory, options):
+    """Benchmarks 3 and 4, and what else connected vehicles cost."""
+    fleet = connected.Vehicles(BUILD, directory)
+    try:
+        if "cut" in what:
+            connected.cut(fleet)
+        if "telemetry" in what:
+            connected.telemetry(fleet, options.seconds, options.rounds)
+        if "connections" in what:
+            connected.connections(fleet)
+        if "claims" in what:
+            connected.claims(fleet, options.rounds)
+    finally:
+        fleet.stop()
+
+
+REGISTRY = ["growth", "conversion", "provisioning"]
+VEHICLES = ["cut", "telemetry", "connections", "claims"]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="script/bench")
+    parser.add_argument("--vehicles", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("what", nargs="*", choices=[*REGISTRY, *VEHICLES, []], default=[])
+    options = parser.parse_args()
+    what = options.what or REGISTRY + VEHICLES
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="vinveil-bench-"))
+    try:
+        if any(name in what for name in REGISTRY):
+            registry(what, directory, options)
+        if any(name in what for name in VEHICLES):
+            vehicles(what, directory, options)
+    finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 

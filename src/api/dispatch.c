@@ -201,7 +201,7 @@ static enum problem check_empty_body(struct call *call)
 /* Location and ETag are not kept: both follow from the body. */
 static void answer_fields_again(struct call *call, const json_t *body)
 {
-	char location[128];
+	char location[256];
 	struct span name;
 	const json_t *version = json_object_get(body, "version");
 
@@ -210,7 +210,10 @@ static void answer_fields_again(struct call *call, const json_t *body)
 	if (call->route->location_member == NULL ||
 	    json_get_text(body, call->route->location_member, CLIENT_ID_LENGTH_MAX, &name) != RESULT_OK)
 		return;
-	snprintf(location, sizeof location, "%s/%.*s", call->route->pattern, (int)name.size, (const char *)name.data);
+	/* What was made stands below what it was asked of. */
+	struct span path = call->exchange->request.path;
+	snprintf(location, sizeof location, "%.*s/%.*s", (int)path.size, (const char *)path.data, (int)name.size,
+		 (const char *)name.data);
 	answer_header(call, "Location", location);
 }
 

@@ -158,6 +158,45 @@ void write_reveal_request(struct json_writer *writer, const struct reveal_reques
 	json_object_end(writer);
 }
 
+static void write_status_reason(struct json_writer *writer, const struct remote_command *command)
+{
+	json_key(writer, "statusReason");
+	json_object_begin(writer);
+	json_member_text(writer, "reasonCode", command->reason_code);
+	if (command->reason_text[0] != '\0')
+		json_member_text(writer, "reasonDescription", command->reason_text);
+	json_object_end(writer);
+}
+
+void write_command(struct json_writer *writer, const struct remote_command *command)
+{
+	json_object_begin(writer);
+	json_member_uuid(writer, "commandId", &command->id);
+	json_member_text(writer, "name", command->name);
+	json_member_text(writer, "status", command_status_name(command->status));
+	if (command->reason_code[0] != '\0')
+		write_status_reason(writer, command);
+	if (command->result != NULL) {
+		json_key(writer, "result");
+		json_raw(writer, span_of_text(command->result));
+	}
+	json_member_time(writer, "createdAt", command->created_at_ms);
+	json_member_time(writer, "updatedAt", command->updated_at_ms);
+	json_object_end(writer);
+}
+
+void write_alert(struct json_writer *writer, const struct alert *alert)
+{
+	json_object_begin(writer);
+	json_member_uuid(writer, "alertId", &alert->id);
+	json_member_text(writer, "kind", alert_kind_name(alert->kind));
+	json_member_time(writer, "at", alert->at_ms);
+	if (alert->has_reference_id)
+		json_member_uuid(writer, "referenceId", &alert->reference_id);
+	json_member_text(writer, "detail", alert->detail);
+	json_object_end(writer);
+}
+
 void answer_etag(struct call *call, uint32_t version)
 {
 	char text[16];

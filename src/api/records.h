@@ -15,6 +15,8 @@ void write_credentials(struct json_writer *writer, const struct credentials *cre
 void write_client(struct json_writer *writer, const struct client *client, const struct client_limits *limits);
 void write_claim(struct json_writer *writer, const struct claim *claim, int64_t now_ms);
 void write_tenant(struct json_writer *writer, const struct tenant *tenant);
+void write_command(struct json_writer *writer, const struct remote_command *command);
+void write_alert(struct json_writer *writer, const struct alert *alert);
 void write_reveal_request(struct json_writer *writer, const struct reveal_request *reveal, int64_t now_ms);
 
 /* 200 with the vehicle and its ETag */

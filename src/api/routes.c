@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-#define BODY_SMALL ((size_t)16 * 1024)
-#define BODY_CSR   ((size_t)64 * 1024) /* a CSR in PEM, attributes, and JSON's escapes */
+#define BODY_SMALL   ((size_t)16 * 1024)
+#define BODY_SIGNALS ((size_t)4 * 1024 * 1024) /* some thousand signals, each described */
+#define BODY_CSR     ((size_t)64 * 1024)       /* a CSR in PEM, attributes, and JSON's escapes */
 
 /* What a row leaves out is zero: a client, the API listener, no body, not idempotent. */
 const struct route routes[] = {
@@ -78,6 +79,35 @@ const struct route routes[] = {
 	 .action = "vehicle.access-report",
 	 .place = ROUTE_POOL,
 	 .handler = vehicle_access_report},
+
+	{.method = HTTP_POST,
+	 .pattern = "/v1/vehicles/{referenceId}/commands",
+	 .scopes = SCOPE_COMMAND_SEND,
+	 .action = "command.send",
+	 .body_size_max = BODY_SMALL,
+	 .body = ROUTE_BODY_JSON,
+	 .place = ROUTE_POOL,
+	 .is_idempotent = true,
+	 .location_member = "commandId",
+	 .handler = command_send},
+	{.method = HTTP_GET,
+	 .pattern = "/v1/vehicles/{referenceId}/commands",
+	 .scopes = SCOPE_COMMAND_SEND,
+	 .action = "command.list",
+	 .place = ROUTE_POOL,
+	 .handler = command_list},
+	{.method = HTTP_GET,
+	 .pattern = "/v1/vehicles/{referenceId}/commands/{commandId}",
+	 .scopes = SCOPE_COMMAND_SEND,
+	 .action = "command.read",
+	 .place = ROUTE_POOL,
+	 .handler = command_read},
+	{.method = HTTP_GET,
+	 .pattern = "/v1/alerts",
+	 .scopes = SCOPE_AUDIT_READ,
+	 .action = "alert.list",
+	 .place = ROUTE_POOL,
+	 .handler = alert_list},
 
 	{.method = HTTP_POST,
 	 .pattern = "/v1/tcu-changes",
@@ -282,6 +312,22 @@ const struct route routes[] = {
 	 .caller = ROUTE_ANYBODY,
 	 .action = "openapi.read",
 	 .handler = openapi_document},
+
+	{.method = HTTP_GET,
+	 .pattern = "/v1/signal-documents",
+	 .scopes = SCOPE_ADMIN,
+	 .action = "signal-documents.list",
+	 .place = ROUTE_POOL,
+	 .handler = signal_documents_read},
+	{.method = HTTP_POST,
+	 .pattern = "/v1/signal-documents",
+	 .scopes = SCOPE_ADMIN,
+	 .action = "signal-documents.load",
+	 .body_size_max = BODY_SIGNALS,
+	 .body = ROUTE_BODY_JSON,
+	 .place = ROUTE_POOL,
+	 .is_idempotent = true,
+	 .handler = signal_documents_create},
 
 	{.method = HTTP_GET,
 	 .pattern = "/healthz",

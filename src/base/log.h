@@ -1,7 +1,7 @@
 /*
  * Operational log: one JSON object a line on stderr, for journald or a file:
  *   {"at":"…","level":"info","program":"vinveild","event":"listening","detail":"…"}
- * Only programs/ and api/ log, each failure once. No VIN, hash, key, query string or body goes in here:
+ * Only programs/, api/ and fleet/ log, each failure once. No VIN, hash, key, query string or body goes in here:
  * as the last guard, any 17-character VIN-shaped token and any 64-digit hex run in a detail is replaced by
  * "[withheld]" before it is written. Thread-safe; a line is written by one write(2).
  */

@@ -10,13 +10,28 @@
 #include "base/pool.h"
 #include "fleet/fleet.h"
 
+#include <pthread.h>
+
 #define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
+
+#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
+/* Where checkins.c remembers whom it has heard; half a megabyte. */
+#define FLEET_CHECKIN_PLACES 65536
+
+#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
 
 struct fleet {
 	struct fleet_config config;
 	const struct platform *platform;
 	struct pool *pool;
 	struct fleet_counters counters;
+	atomic_bool is_failing; /* events could not be handled last time: a lasting failure is logged once */
+	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */
+	pthread_mutex_t assigned_mutex;
+	struct uuid *assigned;
+	atomic_uint_fast64_t checkin_times[FLEET_CHECKIN_PLACES];
 };
 
 struct fleet_call {
@@ -36,10 +51,22 @@ MUST_USE enum result fleet_call_end(struct fleet_call *call, enum problem proble
 void fleet_call_release(struct fleet_call *call);
 #define FLEET_CALL_CLEANUP __attribute__((cleanup(fleet_call_release)))
 
+/* events.c: one event, whosever it is. RESULT_OK when it is done with, for good. Blocks; on any thread. */
+MUST_USE enum result event_handle(struct fleet *fleet, const struct gateway_event *event, struct note *note);
+
+/* commands.c: a vehicle that has subscribed gets what waits for it; what it reports moves the status table. */
+MUST_USE enum result commands_ready(struct fleet *fleet, const struct gateway_event *event,
+				    const struct tenant_id *tenant, struct note *note);
+MUST_USE enum result commands_reported(struct fleet *fleet, const struct gateway_event *event,
+				       const struct tenant_id *tenant, struct note *note);
+
 /* fleet_provisioning.c: the two topics of a claim, each to its accepted or rejected answer. Blocks; on the pool. */
 void fleet_provisioning_take(struct fleet *fleet, const struct gateway_claim_message *message);
+/* Answers without looking at it: there is no room. Does not block. */
+void fleet_provisioning_refuse(struct fleet *fleet, const struct gateway_claim_message *message, enum problem problem);
 
-/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. */
+/* checkins.c: what a FleetWise agent says it has; it is sent what it is missing. RESULT_UNAVAILABLE: it is to come
+   again; whatever else is wrong with it is RESULT_OK. */
 MUST_USE enum result checkins_take(struct fleet *fleet, const struct gateway_event *event,
 				   const struct tenant_id *tenant);
 

@@ -12,8 +12,8 @@
 
 /*
  * {"certificateSigningRequest": TEXT}, and {"certificateOwnershipToken": TEXT, "parameters": {"VIN": TEXT, "DeviceId":
- * TEXT}}. PROBLEM_MALFORMED with a sentence that names the member, never its value. What is read borrows from *ret_json,
- * which is the caller's to release, whatever is returned, and is secret.
+ * TEXT}}. PROBLEM_MALFORMED with a sentence that names the member, never its value. What is read borrows from
+ * *ret_json, which is the caller's to release, whatever is returned, and is secret.
  */
 enum problem claim_read_create(struct span payload, json_t **ret_json, struct span *ret_csr,
 			       char ret_detail[static CLAIM_DETAIL_SIZE]);

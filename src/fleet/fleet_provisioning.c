@@ -105,8 +105,9 @@ static enum problem run(struct claim_turn *turn)
 	if (standing != PROBLEM_NONE && standing != PROBLEM_CLAIM_REFUSED)
 		return standing;
 	snprintf(actor, sizeof(actor), "claim:%s", turn->claim.name);
-	enum result result = fleet_call_begin(&turn->call, turn->fleet, is_create(turn) ? ACTION_CREATE : ACTION_PROVISION,
-					      actor, &turn->claim.tenant, message->address);
+	enum result result =
+		fleet_call_begin(&turn->call, turn->fleet, is_create(turn) ? ACTION_CREATE : ACTION_PROVISION, actor,
+				 &turn->claim.tenant, message->address);
 	return result == RESULT_OK ? run_as_claim(turn, standing) : problem_of_result(result);
 }
 
@@ -150,4 +151,13 @@ void fleet_provisioning_take(struct fleet *fleet, const struct gateway_claim_mes
 {
 	take(fleet, message);
 	secret_scrub_stack();
+}
+
+void fleet_provisioning_refuse(struct fleet *fleet, const struct gateway_claim_message *message, enum problem problem)
+{
+	TURN_CLEANUP struct claim_turn turn = {
+		.fleet = fleet, .message = message, .answer = {.size_max = ANSWER_SIZE_MAX}};
+
+	snprintf(turn.detail, sizeof(turn.detail), "The platform is busy. Try again a little later.");
+	answer(&turn, problem);
 }

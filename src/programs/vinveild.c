@@ -4,6 +4,7 @@
  * own TLS key.
  */
 #include "adapters/audit/tlog.h"
+#include "adapters/fleetwise/agent_format.h"
 #include "adapters/keys/keyd_client.h"
 #include "adapters/registry/sqlite.h"
 #include "api/api.h"
@@ -12,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "programs/vinveild_devices.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -46,6 +48,7 @@ struct vinveild_config {
 	int64_t requests_per_second, burst;
 	char gateway_endpoint[256];
 	int64_t gateway_port;
+	struct devices_config devices;
 	bool dev;
 };
 
@@ -94,6 +97,20 @@ static const struct config_key keys[] = {
 	NUMBER("limits", "burst", burst, 1, 10000000, "how many of them at once (default 400)"),
 	TEXT("gateway", "endpoint", gateway_endpoint, false, "host name of the device gateway, told to vehicles"),
 	NUMBER("gateway", "port", gateway_port, 1, 65535, "its port (default 8883)"),
+	TEXT("gateway", "broker_socket", devices.broker_socket, false,
+	     "the broker's UNIX listener, to which this daemon connects (default: no broker is served)"),
+	TEXT("gateway", "token", devices.token, false, "the file that the plugin knows as token_file"),
+	TEXT("gateway", "events_spool", devices.events_spool, false, "the directory that the plugin spools events to"),
+	TEXT("gateway", "claim_socket", devices.claim_socket, false,
+	     "the socket made here, that the plugin knows as socket"),
+	TEXT("gateway", "broker_user", devices.broker_user, false,
+	     "the user whom the broker runs as (default: this daemon's own)"),
+	TEXT("gateway", "template", devices.template_name, false,
+	     "name of the provisioning template in the topics of claims (default vinveil)"),
+	TEXT("telemetry", "store", devices.store, false,
+	     "the directory that vinveil-ingest stores to (default: no telemetry is served)"),
+	TEXT("telemetry", "control_spool", devices.control_spool, false,
+	     "the directory through which vinveil-ingest is told of vehicles and tenants"),
 	SWITCH("development", "dev", dev, "serve a directory that `vinveil dev` made, on loopback (default off)"),
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
@@ -105,6 +122,7 @@ struct daemon {
 	struct keyd_client *keyd;
 	struct audit_log *audit;
 	struct owed_leaves *owed;
+	struct devices devices;
 	struct api *api;
 	struct tls_server *tls;
 	pthread_mutex_t server_lock; /* metrics ask from pool threads while main opens and closes it */
@@ -135,6 +153,7 @@ static void set_defaults(struct vinveild_config *config)
 		.requests_per_second = CLIENT_REQUESTS_PER_SECOND_DEFAULT,
 		.burst = CLIENT_BURST_DEFAULT,
 		.gateway_port = 8883,
+		.devices.template_name = "vinveil",
 		.rotation_settle_seconds = SETTLE_SECONDS,
 	};
 }
@@ -165,6 +184,7 @@ static bool is_marked(const char *registry)
 
 static enum result check_config(const struct vinveild_config *config, struct note *note)
 {
+	TRY(devices_check_config(&config->devices, note));
 	if (is_marked(config->registry) && !config->dev) {
 		note_set(note,
 			 "this directory was made by `vinveil dev`, with its root keys in it: it is not for production "
@@ -232,6 +252,12 @@ static void tell_audit_state(void *context, struct api_audit_state *ret_state)
 	};
 }
 
+static void tell_fleet_state(void *context, struct api_fleet_state *ret_state)
+{
+	struct daemon *daemon = context;
+	devices_tell_state(&daemon->devices, ret_state);
+}
+
 static void tell_transport_state(void *context, struct http_server_counters *ret_counters)
 {
 	struct daemon *daemon = context;
@@ -261,10 +287,11 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 		.registry = daemon->registry,
 		.keys = keyd_client_keys(daemon->keyd),
 		.authority = keyd_client_authority(daemon->keyd),
+		.agent_format = fleetwise_agent_format(),
 		.clock = clock_system(),
 		.entropy = entropy_system(),
 	};
-	return RESULT_OK;
+	return devices_open(&daemon->devices, &config->devices, &daemon->platform, note);
 }
 
 /* keyd may be starting at the same time: it is waited for, but not for ever, and not when we are asked to stop. */
@@ -317,6 +344,7 @@ static enum result open_api(struct daemon *daemon, struct note *note)
 		.serves_devices = config->device_root[0] != '\0',
 		.rotation_settle_ms = config->rotation_settle_seconds * 1000,
 		.audit_state = tell_audit_state,
+		.fleet_state = tell_fleet_state,
 		.transport_state = tell_transport_state,
 		.context = daemon,
 	};
@@ -377,6 +405,7 @@ static enum result open_all(struct daemon *daemon, const sigset_t *signals, stru
 	TRY(open_storage(daemon, note));
 	TRY(open_audit(daemon, signals, note));
 	TRY(drain_outbox(daemon, note));
+	TRY(devices_serve(&daemon->devices, &daemon->config.devices, &daemon->platform, note));
 	TRY(open_api(daemon, note));
 	return open_server(daemon, note);
 }
@@ -389,6 +418,7 @@ static void close_all(struct daemon *daemon)
 	if (server != NULL)
 		http_server_close(server, DRAIN_MS);
 	api_close(daemon->api);
+	devices_close(&daemon->devices);
 	audit_tlog_close(daemon->audit);
 	owed_leaves_close(daemon->owed);
 	keyd_client_close(daemon->keyd);

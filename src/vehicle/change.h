@@ -17,7 +17,7 @@ struct change {
 	struct gateway_revocation revoked[CHANGE_WRITES_MAX];
 	size_t revoked_count;
 	const struct ownership *admitted; /* its certificate may connect after the commit; NULL: none */
-	bool moves_state; /* the lifecycle state: the gateway is told after the commit */
+	bool moves_state;		  /* the lifecycle state: the gateway is told after the commit */
 };
 
 void change_init(struct change *change, struct flow_request *request);

@@ -47,8 +47,8 @@ static bool is_full(const struct platform *platform, const struct claim *claim)
 static void mark_full(const struct platform *platform, const struct claim *claim)
 {
 	pthread_mutex_lock(&full.lock);
-	full.claims[full.next] = (struct full_claim){
-		.serial = claim->serial, .until_ms = clock_monotonic_ms(platform->clock) + FULL_REST_MS};
+	full.claims[full.next] = (struct full_claim){.serial = claim->serial,
+						     .until_ms = clock_monotonic_ms(platform->clock) + FULL_REST_MS};
 	full.next = (full.next + 1) % FULL_MAX;
 	pthread_mutex_unlock(&full.lock);
 }
@@ -81,8 +81,7 @@ static enum result choose_reference_id(struct flow_request *request, struct span
 	char common_name[65], device_id[DEVICE_ID_SIZE];
 	enum result result = RESULT_ABSENT;
 
-	if (csr_read_names(csr_der, &names) == RESULT_OK &&
-	    names_read_common_name(&names, common_name) == RESULT_OK &&
+	if (csr_read_names(csr_der, &names) == RESULT_OK && names_read_common_name(&names, common_name) == RESULT_OK &&
 	    device_id_parse(span_of_text(common_name), device_id) == RESULT_OK)
 		result = find_waiting(request, device_id, ret_id);
 	if (result == RESULT_ABSENT)
@@ -236,14 +235,13 @@ static bool tells_of_vin(enum problem problem)
 static enum problem spend(struct flow_request *request, const struct ownership *ownership, enum problem refusal)
 {
 	const struct platform *platform = request->platform;
-	struct registry_write write = {.kind = REGISTRY_TAKE_OWNERSHIP,
-				       .ownership_take = {.token_sha256 = ownership->token_sha256,
-							  .at_ms = clock_now_ms(platform->clock)}};
+	struct registry_write write = {
+		.kind = REGISTRY_TAKE_OWNERSHIP,
+		.ownership_take = {.token_sha256 = ownership->token_sha256, .at_ms = clock_now_ms(platform->clock)}};
 	struct change_set change = {
 		.writes = &write, .count = 1, .log_size = platform->audit->ops->durable_size(platform->audit)};
 	enum registry_conflict conflict;
-	enum result result =
-		platform->registry->ops->commit(platform->registry, &change, &conflict, &request->note);
+	enum result result = platform->registry->ops->commit(platform->registry, &change, &conflict, &request->note);
 
 	if (result == RESULT_OK)
 		return refusal;
@@ -259,8 +257,7 @@ enum problem fleet_provisioning_run(struct flow_request *request, const struct c
 
 	if (result != RESULT_OK)
 		return result == RESULT_ABSENT ? PROBLEM_OWNERSHIP_INVALID : problem_of_result(result);
-	struct provisioning provisioning = {
-		.vin = input->vin, .device_id = input->device_id, .prepared = &ownership};
+	struct provisioning provisioning = {.vin = input->vin, .device_id = input->device_id, .prepared = &ownership};
 	enum problem problem = provisioning_run(request, &provisioning, ret_provisioned);
 	return tells_of_vin(problem) ? spend(request, &ownership, problem) : problem;
 }

@@ -4,13 +4,13 @@
  * ownership in the registry (claim.h), and the gateway denies it.
  *
  * The certificate's name is the Reference ID, which is not known yet. So it is issued under a fresh one, which becomes
- * that of a VIN seen for the first time; or, when the CSR's common name is a device that is attached to a vehicle of the
- * claim's tenant without a live certificate, under that vehicle's own. A known vehicle whose name it is not gets another
- * certificate for the same key, and the first is denied to its end.
+ * that of a VIN seen for the first time; or, when the CSR's common name is a device that is attached to a vehicle of
+ * the claim's tenant without a live certificate, under that vehicle's own. A known vehicle whose name it is not gets
+ * another certificate for the same key, and the first is denied to its end.
  *
  * A claim's key lies in every unit of a batch, so it may be in the wrong hands. What it can ask is therefore bounded:
- * OWNERSHIPS_PER_CLAIM_MAX wait at once, each for an hour or until it is provisioned, which the claim's count bounds; and
- * each answer that tells something of a VIN costs a token.
+ * OWNERSHIPS_PER_CLAIM_MAX wait at once, each for an hour or until it is provisioned, which the claim's count bounds;
+ * and each answer that tells something of a VIN costs a token.
  */
 #ifndef VINVEIL_VEHICLE_FLEET_PROVISIONING_H
 #define VINVEIL_VEHICLE_FLEET_PROVISIONING_H

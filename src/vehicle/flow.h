@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "vehicle/audit.h"
 #include "vehicle/owed_leaves.h"
+#include "vehicle/ports/agent_format.h"
 #include "vehicle/ports/cert_authority.h"
 #include "vehicle/ports/device_gateway.h"
 #include "vehicle/ports/registry.h"
@@ -27,6 +28,7 @@ struct platform {
 	struct device_gateway *gateway;		     /* NULL: no broker is served */
 	struct telemetry_store *telemetry;	     /* for reading; NULL: there is none */
 	struct telemetry_control *telemetry_control; /* NULL: there is none */
+	struct agent_format *agent_format;	     /* NULL: no edge agents are served */
 	struct owed_leaves *owed; /* NULL: what the log refuses waits in the outbox for the next start */
 	struct clock *clock;
 	struct entropy *entropy;

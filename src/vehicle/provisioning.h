@@ -20,12 +20,12 @@
 struct provisioning {
 	struct span vin; /* secret; the owner wipes it */
 	struct span device_id;
-	struct span csr;		 /* PEM, or base64 of DER; empty: the key is made here */
-	const json_t *attributes;	 /* an object, for a new vehicle; NULL: none */
+	struct span csr;		  /* PEM, or base64 of DER; empty: the key is made here */
+	const json_t *attributes;	  /* an object, for a new vehicle; NULL: none */
 	const struct ownership *prepared; /* a certificate that was issued ahead, through a claim; NULL: none. Its
 					     Reference ID becomes a new vehicle's; its key is the only one asked for */
-	const struct serial *superseded; /* replay of an answer that held a private key (rule 11): this one, when
-					    live, is revoked and replaced; NULL otherwise */
+	const struct serial *superseded;  /* replay of an answer that held a private key (rule 11): this one, when
+					     live, is revoked and replaced; NULL otherwise */
 };
 
 struct provisioned {

@@ -222,12 +222,12 @@ enum problem remote_commands_send(struct flow_request *request, const struct uui
 		.version = 1,
 	};
 
-	if (request->platform->gateway == NULL)
-		return refuse(request, PROBLEM_UNAVAILABLE, "This installation serves no device gateway.");
 	snprintf(command.created_by, sizeof(command.created_by), "%s", request->client->id);
 	enum problem problem = read_input(request, input, &command);
 	if (problem == PROBLEM_NONE)
 		problem = check_vehicle(request, reference_id);
+	if (problem == PROBLEM_NONE && request->platform->gateway == NULL)
+		problem = refuse(request, PROBLEM_UNAVAILABLE, "This installation serves no device gateway.");
 	if (problem == PROBLEM_NONE)
 		problem = create(request, input, &command);
 	if (problem == PROBLEM_NONE)
@@ -291,11 +291,15 @@ static bool is_reason_code(struct span text)
 	return text.size > 0;
 }
 
+/* Of ASCII and, in UTF-8, U+0080 to U+009F: a terminal may obey either. */
 static bool holds_control_character(struct span text)
 {
-	for (size_t i = 0; i < text.size; i++)
-		if (text.data[i] < 0x20 || text.data[i] == 0x7f)
+	for (size_t i = 0; i < text.size; i++) {
+		bool is_c1 = i > 0 && text.data[i - 1] == 0xc2 && text.data[i] < 0xa0;
+
+		if (text.data[i] < 0x20 || text.data[i] == 0x7f || is_c1)
 			return true;
+	}
 	return false;
 }
 
@@ -336,10 +340,13 @@ static enum problem read_result(struct flow_request *request, const json_t *valu
 
 static enum problem read_members(struct flow_request *request, const json_t *json, struct report *report)
 {
-	static const char *const members[] = {"status", "statusReason", "result"};
+	/* The last three repeat the topic, which decides: AWS IoT's clients put them in. */
+	static const char *const members[] = {"status",	     "statusReason", "result",
+					      "executionId", "deviceType",   "deviceId"};
 	struct span status;
 
-	if (!json_is_object(json) || json_check_members(json, members, 3, NULL) != RESULT_OK)
+	if (!json_is_object(json) ||
+	    json_check_members(json, members, sizeof(members) / sizeof(members[0]), NULL) != RESULT_OK)
 		return refuse(request, PROBLEM_VALUE_INVALID,
 			      "The report must be an object of status, statusReason and result.");
 	if (json_holds_vin(json))

@@ -409,6 +409,89 @@ static enum result replay_vehicle(struct replay *replay)
 	return result == RESULT_ABSENT ? RESULT_OK : result;
 }
 
+/* ---- claims ----------------------------------------------------------------------------------------- */
+
+static enum result commit_claim_write(struct replay *replay, struct registry_write write)
+{
+	struct registry *registry = replay->platform->registry;
+	struct change_set change = {.writes = &write, .count = 1};
+	enum registry_conflict conflict;
+
+	return registry->ops->commit(registry, &change, &conflict, replay->note);
+}
+
+/* One that is out there and that the backup does not know: entered as revoked, so that the gateway refuses it. */
+static enum result enter_claim(struct replay *replay, const char *name)
+{
+	struct claim claim = {.tenant = replay->tenant,
+			      .count_max = 1,
+			      .is_revoked = true,
+			      .revoked_at_ms = clock_now_ms(replay->platform->clock),
+			      .not_after_ms = replay->at_ms + CERTIFICATE_DAYS_MAX * DAY_MS,
+			      .created_at_ms = replay->at_ms};
+
+	TRY(claim_name_parse(span_of_text(name), claim.name));
+	TRY(hex_parse(span_of_text(text_of(replay, "serialNumber")), true, claim.serial.bytes, SERIAL_SIZE));
+	TRY(commit_claim_write(replay, (struct registry_write){.kind = REGISTRY_INSERT_CLAIM, .claim = &claim}));
+	replay->report.entered++;
+	return RESULT_OK;
+}
+
+static enum result replay_claim(struct replay *replay, bool is_revoked)
+{
+	struct registry *registry = replay->platform->registry;
+	const char *name = text_of(replay, "subject");
+	struct claim claim;
+	enum result result = registry->ops->get_claim(registry, &replay->tenant, name, &claim, replay->note);
+
+	if (result == RESULT_ABSENT)
+		return enter_claim(replay, name);
+	if (result != RESULT_OK || !is_revoked || claim.is_revoked)
+		return result;
+	claim.revoked_at_ms = replay->at_ms;
+	replay->report.revoked++;
+	return commit_claim_write(replay, (struct registry_write){.kind = REGISTRY_REVOKE_CLAIM, .claim = &claim});
+}
+
+/*
+ * A certificate issued ahead that the backup knows neither as that nor as a vehicle's: entered with a token that nobody
+ * has and that is over, so that it is denied to its end. It is dated by when its own token was over, which leaves no
+ * others beside it that wait.
+ */
+static enum result enter_ahead(struct replay *replay, const struct serial *serial)
+{
+	static const char prefix[] = "claim:";
+	const char *actor = text_of(replay, "actor");
+	const struct span parts[] = {span_of_text("vinveil restored ownership"), span_of(serial->bytes, SERIAL_SIZE)};
+	struct ownership ownership = {.tenant = replay->tenant,
+				      .serial = *serial,
+				      .not_before_ms = replay->at_ms,
+				      .not_after_ms = replay->at_ms + CERTIFICATE_DAYS_MAX * DAY_MS,
+				      .created_at_ms = replay->at_ms + OWNERSHIP_LIFETIME_MS,
+				      .expires_at_ms = replay->at_ms + OWNERSHIP_LIFETIME_MS};
+
+	if (strncmp(actor, prefix, strlen(prefix)) != 0)
+		return RESULT_INVALID;
+	TRY(claim_name_parse(span_of_text(actor + strlen(prefix)), ownership.claim));
+	TRY(sha256_parts(parts, 2, ownership.token_sha256));
+	memcpy(ownership.spki_sha256, ownership.token_sha256, SHA256_SIZE);
+	enum result result = commit_claim_write(
+		replay, (struct registry_write){.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &ownership});
+	replay->report.entered += result == RESULT_OK;
+	return result == RESULT_CONFLICT ? RESULT_OK : result; /* it is known */
+}
+
+static enum result replay_ahead(struct replay *replay)
+{
+	struct registry *registry = replay->platform->registry;
+	struct certificate_record record;
+	struct serial serial;
+
+	TRY(hex_parse(span_of_text(text_of(replay, "serialNumber")), true, serial.bytes, SERIAL_SIZE));
+	enum result result = registry->ops->find_certificate(registry, &serial, &record, replay->note);
+	return result == RESULT_ABSENT ? enter_ahead(replay, &serial) : result;
+}
+
 /* ---- the entries ------------------------------------------------------------------------------------ */
 
 /* Changes whose content the trail does not hold. */
@@ -416,7 +499,8 @@ static bool needs_operator(const struct replay *replay)
 {
 	static const char *const actions[] = {
 		"client.create",   "client.add-certificate", "client.remove-certificate",   "tenant.create",
-		"device.manifest", "vehicle.import",	     "vehicle.rotate-reference-id", "vehicle.erase"};
+		"device.manifest", "vehicle.import",	     "vehicle.rotate-reference-id", "vehicle.erase",
+		"claim.create"};
 
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (is_action(replay, actions[i]))
@@ -440,6 +524,12 @@ static enum result replay_leaf(struct replay *replay)
 		return replay_client(replay, CLIENT_SUSPENDED);
 	if (is_action(replay, "client.resume"))
 		return replay_client(replay, CLIENT_ACTIVE);
+	if (is_action(replay, "claim.create-certificate"))
+		return replay_ahead(replay);
+	if (is_action(replay, "claim.revoke"))
+		return replay_claim(replay, true);
+	if (is_action(replay, "claim.create"))
+		TRY(replay_claim(replay, false));
 	if (changes_vehicle(replay))
 		TRY(replay_vehicle(replay));
 	if (needs_operator(replay))

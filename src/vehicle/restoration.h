@@ -1,7 +1,8 @@
 /*
  * Restoration (product rule 17): a registry from a backup is older than the audit log that survived. What the log tells
- * of the time between is brought about again: revocations, device changes, states, suspended clients. What the log
- * cannot bring back, because it holds no VIN and no key, is told for the operator to see to.
+ * of the time between is brought about again: revocations, device changes, states, suspended clients; claims and
+ * certificates that the backup does not know are entered as revoked. What the log cannot bring back, because it holds
+ * no VIN and no key, is told for the operator to see to.
  *
  * Applying an entry twice changes nothing, so the place to begin at may lie before the backup.
  */
@@ -28,7 +29,7 @@ typedef void restoration_found(void *context, const struct restoration_event *ev
 struct restoration_report {
 	uint64_t entries;  /* read */
 	uint64_t vehicles; /* whose device or state was changed */
-	uint64_t revoked;  /* certificates that the backup knew as valid */
+	uint64_t revoked;  /* certificates, claims' too, that the backup knew as valid */
 	uint64_t entered;  /* certificates that the backup did not know: entered as revoked */
 	uint64_t clients;  /* suspended or resumed */
 	uint64_t vehicles_lost, findings;

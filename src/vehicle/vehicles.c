@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#define CONNECT_TRIES 4 /* against changes that come between reading and writing */
 #define PAGE_SIZE_MAX (ARENA_SIZE_MAX_DEFAULT + VEHICLES_PAGE_MAX * (sizeof(struct vehicle) + 2 * ATTRIBUTES_SIZE_MAX))
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -193,4 +194,32 @@ enum problem vehicles_patch(struct flow_request *request, const struct uuid *ref
 	*ret_vehicle = vehicle;
 	*ret_revoked_count = change.revoked_count;
 	return PROBLEM_NONE;
+}
+
+/* ---- connecting ----------------------------------------------------------------------------------- */
+
+static enum problem connect_once(struct flow_request *request, const struct uuid *reference_id)
+{
+	enum vehicle_state next;
+	struct vehicle vehicle;
+	struct change change;
+	enum problem problem = vehicles_get(request, reference_id, &vehicle);
+
+	if (problem != PROBLEM_NONE)
+		return problem;
+	if (vehicle_transition(&vehicle, VEHICLE_CONNECTS, &next) != RESULT_OK || next == vehicle.state)
+		return PROBLEM_NONE;
+	change_init(&change, request);
+	add_state_history(&change, &vehicle, next);
+	vehicle.state = next;
+	return commit_patch(&change, &vehicle);
+}
+
+enum problem vehicles_connected(struct flow_request *request, const struct uuid *reference_id)
+{
+	enum problem problem = PROBLEM_VERSION_MISMATCH;
+
+	for (int i = 0; i < CONNECT_TRIES && problem == PROBLEM_VERSION_MISMATCH; i++)
+		problem = connect_once(request, reference_id);
+	return problem == PROBLEM_VERSION_MISMATCH ? PROBLEM_UNAVAILABLE : problem;
 }

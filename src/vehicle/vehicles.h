@@ -42,4 +42,10 @@ struct vehicle_patch {
 enum problem vehicles_patch(struct flow_request *request, const struct uuid *reference_id,
 			    const struct vehicle_patch *patch, struct vehicle *ret_vehicle, size_t *ret_revoked_count);
 
+/*
+ * The vehicle has connected: the first time it becomes active, with its line of history and its leaf. Already active,
+ * or meanwhile suspended or decommissioned: nothing changes and nothing is recorded, so it may be repeated.
+ */
+enum problem vehicles_connected(struct flow_request *request, const struct uuid *reference_id);
+
 #endif

@@ -66,6 +66,15 @@ def operator_root(platform):
     return platform.directory / "ca/operator-root.pem", platform.directory / "roots/operator-root.key"
 
 
+def device_issuer(platform):
+    return platform.directory / "ca/device-issuer.pem", platform.directory / "keyd/device-issuer.key"
+
+
+def claim_certificate(platform, directory, name):
+    """PEM of a certificate of the claim profile, which nobody has registered yet."""
+    return pathlib.Path(issue(directory, name, device_issuer(platform), serial=x509.random_serial_number() >> 40)[0]).read_text()
+
+
 def device_root(platform):
     return platform.directory / "ca/device-root.pem", platform.directory / "roots/device-root.key"
 

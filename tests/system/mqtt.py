@@ -45,7 +45,7 @@ class Mqtt:
         self.protocol = protocol
         self.codes, self.messages = queue.Queue(), queue.Queue()
         self.acknowledged, self.subscribed = {}, queue.Queue()
-        self.closed = threading.Event()
+        self.closed, self.thread = threading.Event(), None
         self.closed_at = None
         self.changed = threading.Condition()
         self.paho.on_connect = self._on_connect
@@ -83,11 +83,19 @@ class Mqtt:
         except (OSError, ssl.SSLError, ValueError):
             code = "refused"
         else:
-            self.paho.loop_start()
+            self.thread = threading.Thread(target=self._run, daemon=True)
+            self.thread.start()
             code = self._first_code()
         if expect is not None:
             assert code == expect, f"{self.client_id}: CONNACK {code}, not {expect}"
         return code
+
+    def _run(self):
+        try:
+            self.paho.loop_forever()
+        except OSError:  # a TLS 1.3 server refuses a certificate by an alert after the handshake; paho lets that through
+            self.closed_at = time.monotonic()
+            self.closed.set()
 
     def _first_code(self):
         until = time.monotonic() + TIMEOUT
@@ -140,7 +148,8 @@ class Mqtt:
     def close(self):
         self.comes_back = False
         self.paho.disconnect()
-        self.paho.loop_stop()
+        if self.thread is not None:
+            self.thread.join(TIMEOUT)
 
 
 class Vehicle:

@@ -34,12 +34,15 @@ def body_of(method, path):
         "/v1/vehicles": {"vin": "1M8GDM9AXKP042788", "deviceId": "NOT-IN-ANY-MANIFEST"},
         "/v1/vehicles/{referenceId}": {"attributes": {"a": 1}},
         "/v1/vehicles/{referenceId}/certificates": {"csr": make_csr()},
+        "/v1/vehicles/{referenceId}/commands": {"name": "door.lock"},
         "/v1/tcu-changes": {"referenceId": NOBODY, "deviceId": "A", "newDeviceId": "B"},
         "/v1/reveal-requests": {"referenceId": NOBODY, "purpose": "legal-request", "reason": "because"},
         "/v1/clients": {"clientId": "nobody", "tenantId": "no-such-tenant", "scopes": ["vehicle:read"],
                         "fingerprints": ["0" * 64]},
         "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
         "/v1/tenants": {"tenantId": "demo"},
+        "/v1/signal-documents": {"name": "matrix", "signals": []},
+        "/v1/claims": {"name": "nobody", "certificate": "no PEM", "count": 1},
     }
     if method == "GET" or method == "DELETE":
         return None, {}
@@ -56,6 +59,8 @@ RIGHT = {
     ("POST", "/v1/vehicles"): 422, ("GET", "/v1/vehicles"): 200, ("GET", "/v1/vehicles/{referenceId}"): 404,
     ("PATCH", "/v1/vehicles/{referenceId}"): 404, ("GET", "/v1/vehicles/{referenceId}/history"): 404,
     ("POST", "/v1/vehicles/{referenceId}/certificates"): 404, ("GET", "/v1/vehicles/{referenceId}/access-report"): 404,
+    ("POST", "/v1/vehicles/{referenceId}/commands"): 404, ("GET", "/v1/vehicles/{referenceId}/commands"): 404,
+    ("GET", "/v1/vehicles/{referenceId}/commands/{commandId}"): 404, ("GET", "/v1/alerts"): 200,
     ("POST", "/v1/tcu-changes"): 404, ("POST", "/v1/devices"): 200, ("POST", "/v1/reveal-requests"): 404,
     ("GET", "/v1/reveal-requests/{id}"): 404, ("POST", "/v1/reveal-requests/{id}/approve"): 404,
     ("POST", "/v1/reveal-requests/{id}/open"): 404, ("GET", "/v1/audit/entries"): 200,
@@ -63,6 +68,9 @@ RIGHT = {
     ("POST", "/v1/clients"): 404, ("GET", "/v1/clients/{id}"): 404, ("POST", "/v1/clients/{id}/suspend"): 404,
     ("POST", "/v1/clients/{id}/resume"): 404, ("POST", "/v1/clients/{id}/certificates"): 404,
     ("DELETE", "/v1/clients/{id}/certificates/{fingerprint}"): 404, ("GET", "/v1/tenants"): 200, ("POST", "/v1/tenants"): 409,
+    ("GET", "/v1/signal-documents"): 200, ("POST", "/v1/signal-documents"): 422,
+    ("GET", "/v1/claims"): 200, ("POST", "/v1/claims"): 422, ("GET", "/v1/claims/{name}"): 404,
+    ("POST", "/v1/claims/{name}/revoke"): 404,
 }
 
 
@@ -238,12 +246,15 @@ def foreign_things(platform):
     vehicle = platform.provision(vin, device).json
     reveal = platform.client("investigator").post("/v1/reveal-requests", {
         "referenceId": vehicle["referenceId"], "purpose": "legal-request", "reason": "for the matrix"}).json
+    platform.cli("claim", "add", "matrix-foreign", "--count", "1")
     return {"vin": vin, "device": device, "referenceId": vehicle["referenceId"], "id": reveal["revealRequestId"]}
 
 
 def foreign_name(things, path):
     if "/clients/" in path:
         return "crm"
+    if "/claims/" in path:
+        return "matrix-foreign"
     return things["referenceId"] if "{referenceId}" in path else things["id"]
 
 

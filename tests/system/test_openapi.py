@@ -14,7 +14,7 @@ import pytest
 import est
 import json_schema
 import wire
-from certificates import add_client, make_csr
+from certificates import add_client, claim_certificate, make_csr
 from conftest import make_vin
 from installation import ROOT, Client
 
@@ -198,6 +198,16 @@ def change_tcu(scene, new, wrong=None):
         "/v1/tcu-changes", {"referenceId": reference_id, "deviceId": wrong or device, "newDeviceId": new})
 
 
+def send_command(scene, reference_id=None, **members):
+    return scene.platform.client("crm").post(
+        f"/v1/vehicles/{reference_id or scene.vehicle()[2]}/commands", {"name": "door.lock", **members})
+
+
+def sent_command(scene):
+    reference_id = scene.vehicle()[2]
+    return reference_id, send_command(scene, reference_id).json["commandId"]
+
+
 def ask_reveal(scene, **members):
     body = {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why", **members}
     return scene.platform.client("investigator").post("/v1/reveal-requests", body)
@@ -214,6 +224,16 @@ def open_reveal(scene, request):
 def new_client(scene, **members):
     body = {"clientId": "openapi-" + uuid.uuid4().hex[:12], "scopes": ["vehicle:read"], "fingerprints": [fingerprint()]}
     return scene.admin.post("/v1/clients", {**body, **members})
+
+
+def register_claim(scene, name=None, **members):
+    name = name or "openapi-" + uuid.uuid4().hex[:12]
+    body = {"name": name, "certificate": claim_certificate(scene.platform, scene.directory, name), "count": 1}
+    return scene.admin.post("/v1/claims", {**body, **members})
+
+
+def revoke_claim(scene, name=None, **options):
+    return scene.admin.post(f"/v1/claims/{name or register_claim(scene).json['name']}/revoke", **options)
 
 
 def first_tile(scene):
@@ -237,6 +257,7 @@ def mismatch(method, path, one, two):
     return provoke
 
 
+EXAMPLE = json.loads((ROOT / "doc/examples/fleetwise.json").read_text())
 def broken_est(scene, path, paths):
     content = wire.head("POST", path, est.PKCS10, 4).replace(b"Host:", b"Host: a\r\nHost:") + b"junk"
     return wire.exchange(scene.platform, content, paths=tuple(map(str, paths)))
@@ -260,6 +281,7 @@ def astray(scene):
 
 CACERTS, ENROLL, RENEW = (est.PATH + operation for operation in ("cacerts", "simpleenroll", "simplereenroll"))
 VEHICLE, CLIENT, REVEAL = "/v1/vehicles/{referenceId}", "/v1/clients/{id}", "/v1/reveal-requests/{id}"
+CLAIM = "/v1/claims/{name}"
 SPECIFIC = {
     ("POST", "/v1/reference-ids/lookup", 200): lambda s: lookup(s, vin=s.vehicle()[0]),
     ("POST", "/v1/reference-ids/lookup", 404): lambda s: lookup(s, vin=make_vin()),
@@ -284,6 +306,14 @@ SPECIFIC = {
     ("POST", VEHICLE + "/certificates", 422): lambda s: renew(s, "none"),
     ("GET", VEHICLE + "/access-report", 200): lambda s: s.platform.client("auditor").get(
         f"/v1/vehicles/{s.vehicle()[2]}/access-report"),
+    ("POST", VEHICLE + "/commands", 202): lambda s: send_command(s, payload={"door": 1}),
+    ("POST", VEHICLE + "/commands", 409): lambda s: send_command(s, decommissioned(s)),
+    ("POST", VEHICLE + "/commands", 422): lambda s: send_command(s, timeoutSeconds=0),
+    ("GET", VEHICLE + "/commands", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{sent_command(s)[0]}/commands?limit=1"),
+    ("GET", VEHICLE + "/commands/{commandId}", 200): lambda s: s.platform.client("crm").get(
+        "/v1/vehicles/{}/commands/{}".format(*sent_command(s))),
+    ("GET", "/v1/alerts", 200): lambda s: s.platform.client("auditor").get("/v1/alerts?kind=cloned-key&limit=2"),
     ("POST", "/v1/tcu-changes", 200): lambda s: change_tcu(s, None),
     ("POST", "/v1/tcu-changes", 409): lambda s: change_tcu(s, None, "ANOTHER"),
     ("POST", "/v1/tcu-changes", 422): lambda s: change_tcu(s, "same"),
@@ -322,6 +352,18 @@ SPECIFIC = {
     ("POST", "/v1/tenants", 201): lambda s: s.admin.post("/v1/tenants", {"tenantId": "t-" + uuid.uuid4().hex[:12]}),
     ("POST", "/v1/tenants", 409): lambda s: s.admin.post("/v1/tenants", {"tenantId": "demo"}),
     ("POST", "/v1/tenants", 422): lambda s: s.admin.post("/v1/tenants", {"tenantId": "No Such"}),
+    ("GET", "/v1/signal-documents", 200): lambda s: s.admin.get("/v1/signal-documents"),
+    ("POST", "/v1/signal-documents", 201): lambda s: s.admin.post("/v1/signal-documents", EXAMPLE),
+    ("POST", "/v1/signal-documents", 413): lambda s: s.admin.request("POST", "/v1/signal-documents", raw=b" " * 4_200_000,
+                                                                     headers=JSON),
+    ("POST", "/v1/signal-documents", 422): lambda s: s.admin.post("/v1/signal-documents", {**EXAMPLE, "signals": []}),
+    ("GET", "/v1/claims", 200): lambda s: revoke_claim(s) and s.admin.get("/v1/claims"),
+    ("POST", "/v1/claims", 201): register_claim,
+    ("POST", "/v1/claims", 409): lambda s: register_claim(s, register_claim(s).json["name"]),
+    ("POST", "/v1/claims", 422): lambda s: register_claim(s, count=0),
+    ("GET", CLAIM, 200): lambda s: s.admin.get("/v1/claims/" + register_claim(s).json["name"]),
+    ("POST", CLAIM + "/revoke", 200): revoke_claim,
+    ("POST", CLAIM + "/revoke", 422): lambda s: revoke_claim(s, "none", headers={"Idempotency-Key": "x" * 200}),
     ("GET", CACERTS, 200): lambda s: s.platform.client().get(CACERTS),
     ("POST", ENROLL, 200): lambda s: s.enroll(),
     ("POST", ENROLL, 400): lambda s: broken_est(s, ENROLL, s.claim),
@@ -352,7 +394,7 @@ def small_body(method, path):
         "/v1/tcu-changes": {"referenceId": NOBODY, "deviceId": "A", "newDeviceId": "B"},
         "/v1/reveal-requests": {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why"},
         "/v1/vehicles/{referenceId}": {"attributes": {}}, "/v1/vehicles/{referenceId}/certificates": {"csr": make_csr()},
-        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
+        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64}, "/v1/vehicles/{referenceId}/commands": {"name": "door.lock"},
     }
     return (json.dumps(bodies[path]).encode() if path in bodies else None), JSON
 
@@ -456,8 +498,10 @@ def in_progress(scene, method, path):
             return client.request(method, target, headers=headers)
         finally:
             client.close()
+    names = {"approve": scene.reveal, "revoke": lambda: register_claim(scene).json["name"]}
+    name = names.get(path.rsplit("/", 1)[1], lambda: scene.client_id()[0])
     for _ in range(20):
-        target = filled(path, scene.reveal() if "approve" in path else scene.client_id()[0])
+        target = filled(path, name())
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         with concurrent.futures.ThreadPoolExecutor(16) as executor:
             answers = list(executor.map(post, [headers] * 16))

@@ -5,6 +5,7 @@ published field numbers. Needs Debian's python3-protobuf and python3-snappy; the
 
     tests/vectors/fleetwise.py
 """
+import hashlib
 import math
 import pathlib
 
@@ -14,7 +15,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 HERE = pathlib.Path(__file__).resolve().parent
 FIELD = descriptor_pb2.FieldDescriptorProto
 TYPES = {"string": FIELD.TYPE_STRING, "bytes": FIELD.TYPE_BYTES, "uint32": FIELD.TYPE_UINT32,
-         "uint64": FIELD.TYPE_UINT64, "sint64": FIELD.TYPE_SINT64, "double": FIELD.TYPE_DOUBLE, "bool": FIELD.TYPE_BOOL}
+         "uint64": FIELD.TYPE_UINT64, "sint64": FIELD.TYPE_SINT64, "double": FIELD.TYPE_DOUBLE, "bool": FIELD.TYPE_BOOL,
+         "enum": FIELD.TYPE_INT32}  # the same on the wire
 
 # message → name, type, number, repeated?, oneof?; texts are bytes, so that bad UTF-8 can be written
 MESSAGES = {
@@ -30,6 +32,41 @@ MESSAGES = {
     "Path": [("signal_path", "uint32", 1, True)],
     "DtcData": [("relative_time_ms", "sint64", 1), ("active_dtc_codes", "bytes", 2, True)],
     "Checkin": [("document_sync_ids", "bytes", 1, True), ("timestamp_ms_epoch", "uint64", 2)],
+    "DecoderManifest": [("sync_id", "string", 1), ("can_signals", "CANSignal", 2, True),
+                        ("obd_pid_signals", "OBDPIDSignal", 3, True),
+                        ("custom_decoding_signals", "CustomDecodingSignal", 6, True)],
+    "CANSignal": [("signal_id", "uint32", 1), ("interface_id", "string", 2), ("message_id", "uint32", 3),
+                  ("is_big_endian", "bool", 4), ("is_signed", "bool", 5), ("start_bit", "uint32", 6),
+                  ("offset", "double", 7), ("factor", "double", 8), ("length", "uint32", 9),
+                  ("primitive_type", "enum", 10), ("signal_value_type", "enum", 11)],
+    "OBDPIDSignal": [("signal_id", "uint32", 1), ("interface_id", "string", 2), ("pid_response_length", "uint32", 3),
+                     ("service_mode", "uint32", 4), ("pid", "uint32", 5), ("scaling", "double", 6),
+                     ("offset", "double", 7), ("start_byte", "uint32", 8), ("byte_length", "uint32", 9),
+                     ("bit_right_shift", "uint32", 10), ("bit_mask_length", "uint32", 11),
+                     ("primitive_type", "enum", 12), ("signal_value_type", "enum", 13), ("is_signed", "bool", 14)],
+    "CustomDecodingSignal": [("signal_id", "uint32", 1), ("interface_id", "string", 2),
+                             ("custom_decoding_id", "string", 3), ("primitive_type", "enum", 4)],
+    "CollectionSchemes": [("collection_schemes", "CollectionScheme", 1, True), ("timestamp_ms_epoch", "uint64", 2)],
+    "CollectionScheme": [("campaign_sync_id", "string", 1), ("decoder_manifest_sync_id", "string", 2),
+                         ("start_time_ms_epoch", "uint64", 3), ("expiry_time_ms_epoch", "uint64", 4),
+                         ("time_based_collection_scheme", "TimeBased", 5, False, "type"),
+                         ("condition_based_collection_scheme", "ConditionBased", 6, False, "type"),
+                         ("after_duration_ms", "uint32", 7), ("include_active_dtcs", "bool", 8),
+                         ("signal_information", "SignalInformation", 9, True),
+                         ("persist_all_collected_data", "bool", 11), ("compress_collected_data", "bool", 12),
+                         ("priority", "uint32", 13)],
+    "TimeBased": [("time_based_collection_scheme_period_ms", "uint32", 1)],
+    "ConditionBased": [("condition_minimum_interval_ms", "uint32", 1), ("condition_language_version", "uint32", 2),
+                       ("condition_tree", "ConditionNode", 3), ("condition_trigger_mode", "enum", 4)],
+    "SignalInformation": [("signal_id", "uint32", 1), ("sample_buffer_size", "uint32", 2),
+                          ("minimum_sample_period_ms", "uint32", 3), ("fixed_window_period_ms", "uint32", 4),
+                          ("condition_only_signal", "bool", 5)],
+    "ConditionNode": [("node_operator", "NodeOperator", 1, False, "node"),
+                      ("node_double_value", "double", 3, False, "node"),
+                      ("node_signal_id", "uint32", 4, False, "node"),
+                      ("node_boolean_value", "bool", 5, False, "node"),
+                      ("node_string_value", "string", 7, False, "node")],
+    "NodeOperator": [("left_child", "ConditionNode", 1), ("right_child", "ConditionNode", 2), ("operator", "enum", 3)],
     "SignalNames": [("sync_id", "bytes", 1), ("signals", "SignalName", 2, True)],
     "SignalName": [("signal_id", "uint32", 1), ("name", "bytes", 2), ("is_boolean", "bool", 3)],
 }
@@ -82,6 +119,60 @@ def data(signals=(), at=AT, decoder=b"demo/car/1", **more):
 
 def dtc(relative, *codes):
     return TYPE["DtcData"](relative_time_ms=relative, active_dtc_codes=codes)
+
+
+def sync_id(name, message):
+    digest = hashlib.sha256(message.SerializeToString()).hexdigest()
+    return f"demo/{name}/" + "-".join(digest[i:i + 4] for i in range(0, 16, 4))
+
+
+def described():
+    """What fleetwise-description.json describes, written out by hand, for tenant demo at AT."""
+    make = lambda kind, **members: TYPE[kind](**members)
+    node = lambda **members: make("ConditionNode", **members)
+    manifest = make(
+        "DecoderManifest",
+        can_signals=[make("CANSignal", signal_id=10, interface_id="1", message_id=1024, is_big_endian=True,
+                          is_signed=True, start_bit=8, offset=-5, factor=0.01, length=16, primitive_type=10),
+                     make("CANSignal", signal_id=7, interface_id="1", message_id=1025, factor=1, length=1,
+                          primitive_type=1)],
+        obd_pid_signals=[make("OBDPIDSignal", signal_id=3, interface_id="0", pid_response_length=1, service_mode=1,
+                              pid=5, scaling=1, offset=-40, byte_length=1, bit_mask_length=8, primitive_type=11)],
+        custom_decoding_signals=[make("CustomDecodingSignal", signal_id=4, interface_id="MEDIA",
+                                      custom_decoding_id="track-title", primitive_type=12)])
+    manifest.sync_id = sync_id("car", manifest)
+    collect = lambda signal, size=100, **more: make("SignalInformation", signal_id=signal, sample_buffer_size=size, **more)
+    heartbeat = make("CollectionScheme", decoder_manifest_sync_id=manifest.sync_id, expiry_time_ms_epoch=253402300799000,
+                     time_based_collection_scheme=make("TimeBased", time_based_collection_scheme_period_ms=5000),
+                     include_active_dtcs=True, compress_collected_data=True,
+                     signal_information=[collect(10), collect(7), collect(3), collect(4)])
+    heartbeat.campaign_sync_id = sync_id("heartbeat", heartbeat)
+    hotter = node(node_operator=make("NodeOperator", left_child=node(node_signal_id=3),
+                                     right_child=node(node_double_value=110), operator=1))
+    standing = node(node_operator=make("NodeOperator", left_child=node(node_signal_id=7),
+                                       right_child=node(node_boolean_value=False), operator=4))
+    moving = node(node_operator=make("NodeOperator", left_child=standing, operator=8))
+    hot = make("CollectionScheme", decoder_manifest_sync_id=manifest.sync_id, start_time_ms_epoch=AT,
+               expiry_time_ms_epoch=1798761600000, after_duration_ms=3000, persist_all_collected_data=True, priority=1,
+               condition_based_collection_scheme=make(
+                   "ConditionBased", condition_minimum_interval_ms=2000, condition_trigger_mode=1,
+                   condition_tree=node(node_operator=make("NodeOperator", left_child=hotter, right_child=moving,
+                                                          operator=6))),
+               signal_information=[collect(10, 50, minimum_sample_period_ms=20), collect(7, condition_only_signal=True),
+                                   collect(3, condition_only_signal=True)])
+    hot.campaign_sync_id = sync_id("hot", hot)
+    schemes = make("CollectionSchemes", collection_schemes=[heartbeat, hot])
+    schemes_sync_id = sync_id("car", schemes)
+    schemes.timestamp_ms_epoch = AT
+    names = make("SignalNames", sync_id=manifest.sync_id.encode(), signals=[
+        make("SignalName", signal_id=3, name=b"Vehicle.OBD.CoolantTemperature"),
+        make("SignalName", signal_id=4, name=b"Vehicle.Cabin.Infotainment.Media.Played.Track"),
+        make("SignalName", signal_id=7, name=b"Vehicle.IsMoving", is_boolean=True),
+        make("SignalName", signal_id=10, name=b"Vehicle.Speed")])
+    return {"described-manifest": manifest.SerializeToString(), "described-manifest-id": manifest.sync_id.encode(),
+            "described-schemes": schemes.SerializeToString(), "described-schemes-id": schemes_sync_id.encode(),
+            "described-heartbeat-id": heartbeat.campaign_sync_id.encode(),
+            "described-hot-id": hot.campaign_sync_id.encode(), "described-names": names.SerializeToString()}
 
 
 drive = data([(0, 1, 52.5), (-100, 1, 51.0), (0, 2, 1.0), (0, 3, b"D"), (0, 99, 7.0)])
@@ -143,12 +234,14 @@ vectors = {
     "decoder-missing": data([(0, 1, 1.0)], decoder=b""),
     "decoder-long": data([(0, 1, 1.0)], decoder=b"d" * 129),
     "decoder-longest": data([(0, 1, 1.0)], decoder=b"d" * 128),
+    "decoder-dots": data([(0, 1, 1.0)], decoder=b"a..b"),
     "decoder-space": data([(0, 1, 1.0)], decoder=b"a b"),
     "decoder-vin": data([(0, 1, 1.0)], decoder=b"car/" + VIN),
     "checkin": TYPE["Checkin"](document_sync_ids=[b"demo/heartbeat/1", b"demo/car/1"],
                                timestamp_ms_epoch=AT).SerializeToString(),
     "checkin-empty": TYPE["Checkin"](timestamp_ms_epoch=AT).SerializeToString(),
     "checkin-not-printable": TYPE["Checkin"](document_sync_ids=[b"a\0b", b"\xff", b"x" * 200]).SerializeToString(),
+    **described(),
 }
 
 with open(HERE / "fleetwise.tsv", "w", encoding="ascii") as file:

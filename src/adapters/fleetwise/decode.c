@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define READING_MEMORY	 ((size_t)10 << 20)    /* uncompressed bytes and protobuf-c's structures */
-#define TIME_LEAST_MS	 INT64_C(946684800000) /* 2000-01-01 */
-#define AHEAD_MAX_MS	 INT64_C(86400000)
+#define READING_MEMORY	 ((size_t)10 << 20) /* uncompressed bytes and protobuf-c's structures */
 #define VIN_SIGNAL	 "Vehicle.VehicleIdentification.VIN"
 #define TROUBLE_CODES	 "Vehicle.OBD.DTCList"
 #define MEMBER_STEPS_MAX 16
@@ -102,8 +100,8 @@ static enum result time_of(struct decoding *decoding, int64_t relative_ms, int64
 {
 	int64_t at_ms;
 
-	if (__builtin_add_overflow(decoding->event_at_ms, relative_ms, &at_ms) || at_ms < TIME_LEAST_MS ||
-	    at_ms > decoding->received_at_ms + AHEAD_MAX_MS)
+	if (__builtin_add_overflow(decoding->event_at_ms, relative_ms, &at_ms) || at_ms < TELEMETRY_AT_MIN_MS ||
+	    at_ms > decoding->received_at_ms + TELEMETRY_AHEAD_MAX_MS)
 		return refuse(decoding, "timestamp-invalid");
 	*ret_at_ms = at_ms;
 	return RESULT_OK;
@@ -235,33 +233,6 @@ static int by_time_and_name(const void *a, const void *b)
 	return difference != 0 ? difference : (left->order > right->order) - (left->order < right->order);
 }
 
-/* FNV-1a over what tells one sample from another. */
-static uint64_t digest_bytes(uint64_t digest, const void *data, size_t size)
-{
-	const uint8_t *bytes = data;
-
-	for (size_t i = 0; i < size; i++)
-		digest = (digest ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return digest;
-}
-
-static uint64_t digest_samples(const struct signal_sample *samples, size_t count)
-{
-	uint64_t digest = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct signal_value *value = &samples[i].value;
-		digest = digest_bytes(digest, &samples[i].name.size, sizeof samples[i].name.size);
-		digest = digest_bytes(digest, samples[i].name.data, samples[i].name.size);
-		digest = digest_bytes(digest, &value->type, sizeof value->type);
-		digest = digest_bytes(digest, &value->number, sizeof value->number);
-		digest = digest_bytes(digest, &value->boolean, sizeof value->boolean);
-		digest = digest_bytes(digest, &value->text.size, sizeof value->text.size);
-		digest = digest_bytes(digest, value->text.data, value->text.size);
-	}
-	return digest;
-}
-
 /* Of two samples of a signal at one instant the later one stays. */
 static size_t drop_overwritten(struct entry *entries, size_t count)
 {
@@ -303,10 +274,10 @@ static enum result gather(struct decoding *decoding, struct telemetry_message **
 			samples[to] = decoding->entries[to].sample;
 		if (to - from > SIGNALS_PER_MESSAGE_MAX)
 			return refuse(decoding, "too-many-signals");
-		messages[used] =
-			(struct telemetry_message){decoding->reference_id,   at_ms,
-						   decoding->received_at_ms, digest_samples(samples + from, to - from),
-						   samples + from,	     to - from};
+		messages[used] = (struct telemetry_message){
+			decoding->reference_id,	  at_ms,
+			decoding->received_at_ms, telemetry_digest(samples + from, to - from),
+			samples + from,		  to - from};
 		from = to;
 	}
 	*ret_messages = messages;
@@ -323,15 +294,14 @@ static enum result check_head(struct decoding *decoding, const Fleetwise__Vehicl
 	/* It has no default in an agent's message, but in what merely happens to decode. */
 	if (data->collection_event_time_ms_epoch == 0)
 		return refuse(decoding, "payload-malformed");
-	if (data->n_captured_signals > FLEETWISE_SAMPLES_MAX)
+	if (data->n_captured_signals > TELEMETRY_SAMPLES_MAX)
 		return refuse(decoding, "too-many-signals");
 	if (data->collection_event_time_ms_epoch > INT64_MAX)
 		return refuse(decoding, "timestamp-invalid");
 	decoding->event_at_ms = (int64_t)data->collection_event_time_ms_epoch;
 	int64_t ignored;
 	TRY(time_of(decoding, 0, &ignored));
-	if (sync_id.size == 0 || sync_id.size > SYNC_ID_LENGTH_MAX || !text_is_printable(sync_id, false) ||
-	    vin_stands_in(sync_id))
+	if (sync_id.size > SYNC_ID_LENGTH_MAX || !signal_name_is_valid(sync_id) || vin_stands_in(sync_id))
 		return refuse(decoding, "manifest-id-invalid");
 	decoding->sync_id = sync_id;
 	return RESULT_OK;

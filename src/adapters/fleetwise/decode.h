@@ -15,23 +15,23 @@
 #define VINVEIL_ADAPTERS_FLEETWISE_DECODE_H
 
 #include "adapters/fleetwise/decoders.h"
-#include "vehicle/ports/telemetry_store.h"
+#include "vehicle/telemetry.h"
 
 #define FLEETWISE_UNCOMPRESSED_MAX ((size_t)1 << 20)
-#define FLEETWISE_SAMPLES_MAX	   16384	      /* of one payload */
 #define FLEETWISE_ARENA_MAX	   ((size_t)12 << 20) /* no payload takes more of the caller's arena */
 
 /*
  * RESULT_INVALID with one of these in *ret_reason:
  *   "payload-malformed"    neither snappy nor plain, or not an agent's message
  *   "payload-too-large"    over FLEETWISE_UNCOMPRESSED_MAX, or more fields than any agent sends
- *   "manifest-id-invalid"  the decoder's sync ID is missing, too long, not printable ASCII, or holds a VIN
+ *   "manifest-id-invalid"  the decoder's sync ID is missing, too long, no part of a signal's name, or
+ *                          holds a VIN
  *   "timestamp-invalid"    a sample before 2000, or more than a day after received_at_ms
  *   "signal-malformed"     a sample without a signal ID or without a value
  *   "value-not-finite"     NaN or infinite
  *   "value-too-long"       over SIGNAL_TEXT_SIZE_MAX
  *   "text-malformed"       not UTF-8, or with a NUL
- *   "too-many-signals"     over FLEETWISE_SAMPLES_MAX, or over SIGNALS_PER_MESSAGE_MAX of one instant
+ *   "too-many-signals"     over TELEMETRY_SAMPLES_MAX, or over SIGNALS_PER_MESSAGE_MAX of one instant
  * RESULT_MEMORY when the arena has no room. What is returned lives there. *ret_count may be 0: nothing but withheld
  * values, or no values at all.
  */

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "vehicle/ports/registry.h"
-#include "vehicle/ports/telemetry_store.h"
+#include "vehicle/telemetry.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -59,8 +59,7 @@ static enum result copy_signal(struct arena *arena, const Fleetwise__SignalName 
 {
 	struct span name = span_of_bytes(from->name);
 
-	if (from->signal_id == 0 || from->signal_id > FLEETWISE_SIGNAL_ID_MAX || name.size == 0 ||
-	    name.size > SIGNAL_NAME_LENGTH_MAX || !text_is_printable(name, false))
+	if (from->signal_id == 0 || from->signal_id > FLEETWISE_SIGNAL_ID_MAX || !signal_name_is_valid(name))
 		return RESULT_INVALID;
 	const char *copy = arena_copy_text(arena, name);
 	if (copy == NULL)
@@ -132,7 +131,7 @@ static struct fleetwise_decoder *remove_at(struct fleetwise_decoders *decoders, 
 
 	decoders->count--;
 	memmove(decoders->entries + place, decoders->entries + place + 1,
-		(decoders->count - place) * sizeof *decoders->entries);
+		(decoders->count - place) * sizeof(struct fleetwise_decoder *));
 	return removed;
 }
 

@@ -98,7 +98,7 @@ enum result segment_search(const struct segment *segment, size_t offset, size_t 
 
 /* ---- one file ------------------------------------------------------------------------------------------- */
 
-void segment_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
+void segment_file_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
 {
 	snprintf(ret_name, SEGMENT_NAME_SIZE, "%016" PRIx64 ".spool", number);
 }
@@ -169,7 +169,7 @@ enum result segment_map(int directory, uint64_t number, struct segment *ret_segm
 	struct stat status;
 	struct segment segment = {.number = number};
 
-	segment_name(number, name);
+	segment_file_name(number, name);
 	FD_CLEANUP int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return RESULT_ABSENT;
@@ -207,7 +207,7 @@ enum result segment_finish(int directory, uint64_t number, struct note *note)
 	const uint32_t finished = 1;
 	const off_t at = offsetof(struct segment_header, is_finished);
 
-	segment_name(number, name);
+	segment_file_name(number, name);
 	FD_CLEANUP int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return RESULT_OK; /* the reader was faster */
@@ -296,14 +296,12 @@ static enum result take_lock(int directory, const char *path, const char *lock_n
 	if (lock < 0)
 		return fail(note, "opening", lock_name);
 	if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-		bool is_taken = errno == EWOULDBLOCK;
+		enum result result = errno == EWOULDBLOCK ? RESULT_CONFLICT : fail(note, "locking", lock_name);
 
-		fail(note, "locking", lock_name);
 		close(lock);
-		if (!is_taken)
-			return RESULT_UNAVAILABLE;
-		note_set(note, "spool: another process has %s/%s", path, lock_name);
-		return RESULT_CONFLICT;
+		if (result == RESULT_CONFLICT)
+			note_set(note, "spool: another process has %s/%s", path, lock_name);
+		return result;
 	}
 	*ret_lock = lock;
 	return RESULT_OK;

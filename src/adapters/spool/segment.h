@@ -98,7 +98,7 @@ MUST_USE enum result segment_search(const struct segment *segment, size_t offset
 
 /* ---- files ---------------------------------------------------------------------------------------------- */
 
-void segment_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE]);
+void segment_file_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE]);
 
 /* Makes SEGMENT_NEXT_NAME, whole and durable, and maps it. RESULT_UNAVAILABLE: no room, or the disk fails. */
 MUST_USE enum result segment_make(int directory, uint64_t number, size_t size, mode_t mode, struct segment *ret_segment,

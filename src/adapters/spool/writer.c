@@ -292,7 +292,7 @@ static enum result take_prepared(struct spool_writer *writer)
 	struct written *prepared = writer->prepared;
 	char name[SEGMENT_NAME_SIZE];
 
-	segment_name(prepared->segment.number, name);
+	segment_file_name(prepared->segment.number, name);
 	if (renameat(writer->directory, SEGMENT_NEXT_NAME, writer->directory, name) != 0)
 		return RESULT_UNAVAILABLE;
 	/* The next one has its name before this one says that it is the last of its own: the reader finds it. */
@@ -496,7 +496,7 @@ static enum result begin(struct spool_writer *writer, const char *path, struct n
 		return RESULT_UNAVAILABLE; /* with the helper running */
 	}
 	if (unused != 0 && writer->current != NULL) {
-		segment_name(unused, name);
+		segment_file_name(unused, name);
 		unlinkat(writer->directory, name, 0);
 	}
 	spool_wake(writer->wake_word); /* what was left is finished */

@@ -56,13 +56,14 @@ static const struct config_key profile_keys[] = {
 	{"api", "key", CONFIG_TEXT, offsetof(struct api_connection, key), PATH_SIZE, 0, 0, true, "its key, PEM"},
 };
 
-static enum result locate(const struct invocation *invocation, struct api_connection *connection, struct note *note)
+static enum result locate(const struct invocation *invocation, const char *otherwise, struct api_connection *connection,
+			  struct note *note)
 {
 	const char *directory = option_get(invocation, "data");
 	const char *client = option_get(invocation, "as");
 	const char *profile = option_get(invocation, "profile");
 	if (directory != NULL)
-		return read_dev(directory, client != NULL ? client : "admin", connection, note);
+		return read_dev(directory, client != NULL ? client : otherwise, connection, note);
 	if (client != NULL) {
 		note_set(note, "--as goes with --data");
 		return RESULT_INVALID;
@@ -99,9 +100,15 @@ static char *wiping_strdup(const char *text)
 
 int api_connection_open(const struct invocation *invocation, struct api_connection *ret_connection)
 {
+	return api_connection_open_as(invocation, "admin", ret_connection);
+}
+
+int api_connection_open_as(const struct invocation *invocation, const char *otherwise,
+			   struct api_connection *ret_connection)
+{
 	struct note note = {0};
 	memset(ret_connection, 0, sizeof *ret_connection);
-	enum result result = locate(invocation, ret_connection, &note);
+	enum result result = locate(invocation, otherwise, ret_connection, &note);
 	if (result != RESULT_OK)
 		return fail("where is the platform", result, &note);
 	/* Private bodies (a VIN) pass through curl's buffers: they are wiped when freed. */
@@ -147,8 +154,17 @@ static void set_common(CURL *curl, const struct api_connection *connection, cons
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
 }
 
-/* Tells the problem document in the words of a person, and picks the exit code. */
-static int tell_problem(const struct api_answer *answer)
+static int exit_code_of(const struct api_answer *answer)
+{
+	if (answer->status >= 200 && answer->status < 300)
+		return EXIT_DONE;
+	if (answer->status == 503 || answer->status == 429)
+		return EXIT_AWAY;
+	return answer->status == 401 || answer->status == 403 ? EXIT_REFUSED : EXIT_FAILED;
+}
+
+/* In the words of a person. */
+int api_tell_problem(const struct api_answer *answer)
 {
 	struct span title = {0}, detail = {0}, request_id = {0};
 	if (answer->json != NULL) {
@@ -161,9 +177,7 @@ static int tell_problem(const struct api_answer *answer)
 	}
 	say_error("%.*s (%ld): %.*s [request %.*s]", (int)title.size, (const char *)title.data, answer->status,
 		  (int)detail.size, (const char *)detail.data, (int)request_id.size, (const char *)request_id.data);
-	if (answer->status == 503 || answer->status == 429)
-		return EXIT_AWAY;
-	return answer->status == 401 || answer->status == 403 ? EXIT_REFUSED : EXIT_FAILED;
+	return exit_code_of(answer);
 }
 
 static int perform(struct api_connection *connection, struct curl_slist *headers, struct api_answer *answer)
@@ -175,13 +189,15 @@ static int perform(struct api_connection *connection, struct curl_slist *headers
 	CURLcode code = curl_easy_perform(curl);
 	curl_slist_free_all(headers);
 	if (code != CURLE_OK) {
-		say_error("%s: %s", connection->url, error[0] != '\0' ? error : curl_easy_strerror(code));
+		if (!connection->is_quiet)
+			say_error("%s: %s", connection->url, error[0] != '\0' ? error : curl_easy_strerror(code));
 		return EXIT_AWAY;
 	}
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
 	if (answer->body.size > 0 && json_read(buf_span(&answer->body), &answer->json, NULL) != RESULT_OK)
 		answer->json = NULL;
-	return answer->status >= 200 && answer->status < 300 ? EXIT_DONE : tell_problem(answer);
+	int exit_code = exit_code_of(answer);
+	return exit_code == EXIT_DONE || connection->is_quiet ? exit_code : api_tell_problem(answer);
 }
 
 static struct curl_slist *content_header(const char *content_type)

@@ -17,7 +17,8 @@
 
 struct api_connection {
 	char url[512], ca[PATH_SIZE], certificate[PATH_SIZE], key[PATH_SIZE];
-	void *handle; /* CURL * */
+	void *handle;  /* CURL * */
+	bool is_quiet; /* problems are the caller's to tell */
 };
 #define API_CONNECTION_CLEANUP __attribute__((cleanup(api_connection_close)))
 
@@ -30,6 +31,9 @@ struct api_answer {
 
 /* EXIT_DONE, or the exit code with the error told. */
 int api_connection_open(const struct invocation *invocation, struct api_connection *ret_connection);
+/* The same with another client of a development installation when --as names none. */
+int api_connection_open_as(const struct invocation *invocation, const char *otherwise,
+			   struct api_connection *ret_connection);
 void api_connection_close(struct api_connection *connection);
 
 /*
@@ -41,6 +45,8 @@ int api_request(struct api_connection *connection, const char *method, const cha
 /* The same, streaming the body from a descriptor. */
 int api_upload(struct api_connection *connection, const char *path, const char *content_type, int descriptor,
 	       struct api_answer *ret_answer);
+/* Tells the problem of an answer that is not 2xx; gives the exit code that fits. */
+int api_tell_problem(const struct api_answer *answer);
 void api_answer_release(struct api_answer *answer);
 
 /* Writes a profile for a client, to be used with --profile. */

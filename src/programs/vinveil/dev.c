@@ -3,15 +3,14 @@
  * directory, starts every process as a child in the foreground, keeps them running, and stops them all on
  * SIGINT or SIGTERM. A child that dies is started again, as an init system would do in production.
  */
+#include "programs/vinveil/broker_config.h"
 #include "programs/vinveil/commands.h"
-#include "programs/vinveil/installation.h"
+#include "programs/vinveil/dev_json.h"
+#include "programs/vinveil/dev_probe.h"
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "base/text.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,9 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,19 +27,28 @@
 #define STOP_WAIT_MS	20000
 #define RESTART_WAIT_MS 200
 #define PORT_WAIT_MS	2000 /* for one that just ended here */
+#define FILES_WANTED	65536
 
 struct child {
-	const char *name;    /* in dev.json and in messages */
-	const char *program; /* beside our own executable */
-	char config[PATH_SIZE];
+	const char *name;	 /* in dev.json and in messages */
+	const char *option;	 /* what its configuration file follows */
+	const char *config_name; /* in the directory */
+	char program[PATH_SIZE], config[PATH_SIZE];
 	pid_t pid;	  /* 0: not running */
 	bool is_ready;	  /* has answered since it was started */
 	int64_t start_ms; /* when it is not running: when to start it again */
 	int64_t ready_ms; /* when it is not ready: until when to wait for that */
 };
 
-/* In the order of starting; stopped in reverse. */
-enum { CHILD_KEYD, CHILD_VINVEILD, CHILD_COUNT };
+/* In the order of starting; stopped in reverse: first nothing more comes in, the vault closes last. */
+enum { CHILD_KEYD, CHILD_VINVEILD, CHILD_INGEST, CHILD_BROKER, CHILD_COUNT };
+
+static const struct child descriptions[CHILD_COUNT] = {
+	[CHILD_KEYD] = {.name = "vinveil-keyd", .option = "--config", .config_name = "keyd.conf"},
+	[CHILD_VINVEILD] = {.name = "vinveild", .option = "--config", .config_name = "vinveild.conf"},
+	[CHILD_INGEST] = {.name = "vinveil-ingest", .option = "--config", .config_name = "ingest.conf"},
+	[CHILD_BROKER] = {.name = "mosquitto", .option = "-c", .config_name = "gateway/mosquitto.conf"},
+};
 
 struct dev {
 	struct installation installation;
@@ -52,11 +59,6 @@ struct dev {
 
 static int start_child(struct dev *dev, struct child *child)
 {
-	char path[PATH_SIZE];
-	if (installation_program(child->program, path) != RESULT_OK) {
-		say_error("cannot find %s beside this program", child->program);
-		return EXIT_FAILED;
-	}
 	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid < 0) {
@@ -70,7 +72,7 @@ static int start_child(struct dev *dev, struct child *child)
 			_exit(EXIT_FAILED);
 		setpgid(0, 0);
 		sigprocmask(SIG_SETMASK, &dev->former_mask, NULL);
-		execl(path, child->program, "--config", child->config, (char *)NULL);
+		execl(child->program, child->name, child->option, child->config, (char *)NULL);
 		_exit(127);
 	}
 	child->pid = pid;
@@ -81,44 +83,20 @@ static int start_child(struct dev *dev, struct child *child)
 
 /* ---- waiting for answers --------------------------------------------------------------------------- */
 
-static bool keyd_answers(const struct dev *dev)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	if (snprintf(address.sun_path, sizeof address.sun_path, "%s", dev->installation.keyd_socket) >=
-	    (int)sizeof address.sun_path)
-		return false;
-	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (descriptor < 0)
-		return false;
-	bool answers = connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0;
-	close(descriptor);
-	return answers;
-}
-
-/* GET /readyz on the operations listener says 200. */
-static bool vinveild_answers(const struct dev *dev)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_port = htons(dev->installation.operations_port),
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	static const char request[] = "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-	char answer[16] = {0};
-	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (descriptor < 0)
-		return false;
-	struct timeval timeout = {.tv_sec = 2};
-	setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-	bool answers = connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0 &&
-		       send(descriptor, request, sizeof request - 1, MSG_NOSIGNAL) == (ssize_t)sizeof request - 1 &&
-		       recv(descriptor, answer, sizeof answer - 1, MSG_WAITALL) > 0 &&
-		       strncmp(answer, "HTTP/1.1 200", 12) == 0;
-	close(descriptor);
-	return answers;
-}
-
 static bool child_answers(const struct dev *dev, size_t which)
 {
-	return which == CHILD_KEYD ? keyd_answers(dev) : vinveild_answers(dev);
+	const struct installation *installation = &dev->installation;
+	switch (which) {
+	case CHILD_KEYD:
+		return probe_socket(installation->keyd_socket);
+	case CHILD_VINVEILD:
+		return probe_ready(installation->operations_port);
+	case CHILD_INGEST:
+		return probe_ready(installation->ingest_port);
+	default: /* the broker refuses vehicles until vinveild has found it */
+		return probe_port(installation->mqtt_port) && probe_port(installation->websockets_port) &&
+		       probe_check(installation->operations_port, "deviceGateway");
+	}
 }
 
 /* Reaps whoever ended; returns the child or NULL. */
@@ -153,41 +131,48 @@ static const char *describe_end(int status, char *ret_text, size_t size)
 	return ret_text;
 }
 
-/* EXIT_DONE when it answers; EXIT_FAILED when it died first or never did; EXIT_AWAY when we were asked to stop. */
+/* Whoever ended before it answered would again. */
+static int tell_ended(const struct child *child, int status)
+{
+	char end[48];
+	say_error("%s %s before it was ready; its messages above say why", child->name,
+		  describe_end(status, end, sizeof end));
+	return EXIT_FAILED;
+}
+
+/* EXIT_DONE when it answers; EXIT_FAILED when one of those started died first, or it never did; EXIT_AWAY when we were
+   asked to stop. */
 static int wait_until_ready(struct dev *dev, size_t which)
 {
 	struct child *child = &dev->children[which];
-	int64_t until = clock_monotonic_ms(clock_system()) + READY_WAIT_MS;
-	while (clock_monotonic_ms(clock_system()) < until) {
+	while (clock_monotonic_ms(clock_system()) < child->ready_ms) {
 		if (child_answers(dev, which)) {
 			child->is_ready = true;
 			return EXIT_DONE;
 		}
 		int got = next_signal(dev, 20);
-		int status;
 		if (got == SIGINT || got == SIGTERM)
 			return EXIT_AWAY;
-		if (got == SIGCHLD && reap(dev, &status) == child) {
-			char end[48];
-			say_error("%s %s before it was ready; its messages above say why", child->name,
-				  describe_end(status, end, sizeof end));
-			return EXIT_FAILED;
-		}
+		int status;
+		struct child *ended = reap(dev, &status);
+		if (ended != NULL)
+			return tell_ended(ended, status);
 	}
 	say_error("%s does not answer after %d seconds", child->name, READY_WAIT_MS / 1000);
 	return EXIT_FAILED;
 }
 
+/* keyd first; the others need each other to be ready, so they are started together. */
 static int start_all(struct dev *dev)
 {
-	for (size_t i = 0; i < CHILD_COUNT; i++) {
-		int code = start_child(dev, &dev->children[i]);
-		if (code == EXIT_DONE)
-			code = wait_until_ready(dev, i);
-		if (code != EXIT_DONE)
-			return code;
-	}
-	return EXIT_DONE;
+	int code = start_child(dev, &dev->children[CHILD_KEYD]);
+	if (code == EXIT_DONE)
+		code = wait_until_ready(dev, CHILD_KEYD);
+	for (size_t i = CHILD_KEYD + 1; i < CHILD_COUNT && code == EXIT_DONE; i++)
+		code = start_child(dev, &dev->children[i]);
+	for (size_t i = CHILD_KEYD + 1; i < CHILD_COUNT && code == EXIT_DONE; i++)
+		code = wait_until_ready(dev, i);
+	return code;
 }
 
 static void stop_child(struct dev *dev, struct child *child)
@@ -214,71 +199,13 @@ static void stop_all(struct dev *dev)
 		stop_child(dev, &dev->children[i]);
 }
 
-/* ---- dev.json -------------------------------------------------------------------------------------- */
-
-/* A member that names a file of the installation. */
-static void write_path(struct json_writer *writer, const char *key, const struct installation *installation,
-		       const char *name)
-{
-	char path[PATH_SIZE];
-	enum result result = path_join(installation->directory, name, path);
-	if (result != RESULT_OK)
-		writer->result = result;
-	else
-		json_member_text(writer, key, path);
-}
-
-static void write_client(struct json_writer *writer, const char *name, const struct installation *installation)
-{
-	char file[CLIENT_ID_LENGTH_MAX + 16];
-	json_key(writer, name);
-	json_object_begin(writer);
-	snprintf(file, sizeof file, "clients/%s.pem", name);
-	write_path(writer, "certificate", installation, file);
-	snprintf(file, sizeof file, "clients/%s.key", name);
-	write_path(writer, "key", installation, file);
-	json_object_end(writer);
-}
-
-static void write_addresses(struct json_writer *writer, const struct installation *installation)
-{
-	char text[64];
-	snprintf(text, sizeof text, "https://127.0.0.1:%u", installation->api_port);
-	json_member_text(writer, "api", text);
-	snprintf(text, sizeof text, "http://127.0.0.1:%u", installation->operations_port);
-	json_member_text(writer, "operations", text);
-	write_path(writer, "caCertificate", installation, "ca/server-root.pem");
-	write_path(writer, "deviceCaCertificate", installation, "ca/device-root.pem");
-	json_member_text(writer, "tenant", "demo");
-}
-
 static int write_dev_json(const struct dev *dev)
 {
-	BUF_CLEANUP struct buf content = {0};
+	struct dev_process processes[CHILD_COUNT];
 	struct note note = {0};
-	char path[PATH_SIZE];
-	struct json_writer writer;
-	json_writer_init(&writer, &content);
-	json_object_begin(&writer);
-	write_addresses(&writer, &dev->installation);
-	json_key(&writer, "clients");
-	json_object_begin(&writer);
-	for (const struct dev_client *client = dev_clients; client->name != NULL; client++)
-		write_client(&writer, client->name, &dev->installation);
-	json_object_end(&writer);
-	json_key(&writer, "mqtt");
-	json_null_value(&writer);
-	json_key(&writer, "processes");
-	json_object_begin(&writer);
 	for (size_t i = 0; i < CHILD_COUNT; i++)
-		json_member_number(&writer, dev->children[i].name, dev->children[i].pid);
-	json_object_end(&writer);
-	json_object_end(&writer);
-	enum result result = json_writer_end(&writer);
-	if (result == RESULT_OK)
-		result = path_join(dev->installation.directory, "dev.json", path);
-	if (result == RESULT_OK)
-		result = file_replace(path, buf_span(&content), 0600, &note);
+		processes[i] = (struct dev_process){dev->children[i].name, dev->children[i].pid};
+	enum result result = dev_json_write(&dev->installation, processes, CHILD_COUNT, &note);
 	return result == RESULT_OK ? EXIT_DONE : fail("writing dev.json", result, &note);
 }
 
@@ -288,12 +215,9 @@ static int write_dev_json(const struct dev *dev)
 static int note_end(struct child *child, int status)
 {
 	char end[48];
-	describe_end(status, end, sizeof end);
-	if (!child->is_ready && !WIFSIGNALED(status)) {
-		say_error("%s %s before it was ready; its messages above say why", child->name, end);
-		return EXIT_FAILED;
-	}
-	say("vinveil dev: %s %s; starting it again", child->name, end);
+	if (!child->is_ready && !WIFSIGNALED(status))
+		return tell_ended(child, status);
+	say("vinveil dev: %s %s; starting it again", child->name, describe_end(status, end, sizeof end));
 	child->start_ms = clock_monotonic_ms(clock_system()) + RESTART_WAIT_MS;
 	child->is_ready = false;
 	return EXIT_DONE;
@@ -344,26 +268,13 @@ static int supervise(struct dev *dev)
 	}
 }
 
-static bool port_is_free(uint16_t port)
-{
-	const int on = 1;
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (descriptor < 0)
-		return false;
-	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	bool is_free = bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 && listen(descriptor, 1) == 0;
-	close(descriptor);
-	return is_free;
-}
-
 /* Asked first: another installation on these ports would answer in the place of ours, and we would call it ready. */
 static int check_ports(const struct installation *installation)
 {
-	const uint16_t ports[] = {installation->api_port, installation->operations_port};
+	const uint16_t ports[] = {installation->api_port,  installation->operations_port, installation->mqtt_port,
+				  installation->alpn_port, installation->websockets_port, installation->ingest_port};
 	int64_t until = clock_monotonic_ms(clock_system()) + PORT_WAIT_MS;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
 		while (!port_is_free(ports[i])) {
 			if (clock_monotonic_ms(clock_system()) > until) {
 				say_error("port %u is in use: choose others with --port-base N", ports[i]);
@@ -374,34 +285,85 @@ static int check_ports(const struct installation *installation)
 	return EXIT_DONE;
 }
 
+/* What a child runs and with which configuration; the broker is not ours, so it is looked for elsewhere. */
+static int find_child(struct dev *dev, size_t which)
+{
+	struct child *child = &dev->children[which];
+	*child = descriptions[which];
+	if (path_join(dev->installation.directory, child->config_name, child->config) != RESULT_OK)
+		return fail("the directory's name", RESULT_EXHAUSTED, NULL);
+	if (which != CHILD_BROKER) {
+		if (installation_program(child->name, child->program) == RESULT_OK)
+			return EXIT_DONE;
+		say_error("cannot find %s beside this program", child->name);
+		return EXIT_FAILED;
+	}
+	if (broker_find(child->program) == RESULT_OK)
+		return EXIT_DONE;
+	say_error("there is no mosquitto, the MQTT broker that vehicles connect to: install it (on Debian: apt install "
+		  "mosquitto; that also starts one on port 1883, which is not needed: systemctl disable --now "
+		  "mosquitto)");
+	return EXIT_FAILED;
+}
+
+/* Each connection is a descriptor, and the broker's limit is ours: as many as we may have. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return;
+	struct rlimit more = {FILES_WANTED, FILES_WANTED};
+	if (files.rlim_max >= FILES_WANTED || setrlimit(RLIMIT_NOFILE, &more) != 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static bool take_limits(const struct invocation *invocation, struct installation *installation)
+{
+	installation_set_gateway_defaults(installation);
+	return option_get_number(invocation, "rate-limit", 1, 500000, 0, &installation->requests_per_second) &&
+	       option_get_number(invocation, "reveals-per-hour", 1, 1000, 0, &installation->reveals_per_hour) &&
+	       option_get_number(invocation, "messages-per-second", 1, 500000, installation->messages_per_second,
+				 &installation->messages_per_second) &&
+	       option_get_number(invocation, "messages-burst", 1, 1000000, 2 * installation->messages_per_second,
+				 &installation->messages_burst) &&
+	       option_get_number(invocation, "stale-refuse-seconds", 2, 86400, installation->stale_refuse_seconds,
+				 &installation->stale_refuse_seconds) &&
+	       option_get_number(invocation, "stale-close-seconds", 2, 864000, installation->stale_close_seconds,
+				 &installation->stale_close_seconds) &&
+	       option_get_number(invocation, "telemetry-spool-mib", 48, 1048576, installation->telemetry_spool_mib,
+				 &installation->telemetry_spool_mib);
+}
+
 static int prepare(const struct invocation *invocation, struct dev *dev)
 {
+	struct installation *installation = &dev->installation;
 	struct note note = {0};
-	int64_t port_base, rate, reveals;
+	int64_t port_base;
 	if (!option_get_number(invocation, "port-base", 1024, 65000, 8443, &port_base) ||
-	    !option_get_number(invocation, "rate-limit", 1, 500000, 0, &rate) ||
-	    !option_get_number(invocation, "reveals-per-hour", 1, 1000, 0, &reveals))
+	    !take_limits(invocation, installation))
 		return EXIT_USAGE;
 	if (option_get(invocation, "data") == NULL) {
 		say_error("say where: vinveil dev --data DIR");
 		return EXIT_USAGE;
 	}
-	dev->installation.api_port = (uint16_t)port_base;
-	dev->installation.operations_port = (uint16_t)(port_base + 1);
-	dev->installation.requests_per_second = rate;
-	dev->installation.reveals_per_hour = reveals;
-	int code = check_ports(&dev->installation);
+	installation->api_port = (uint16_t)port_base;
+	installation->operations_port = (uint16_t)(port_base + 1);
+	installation->mqtt_port = (uint16_t)(port_base + 2);
+	installation->alpn_port = (uint16_t)(port_base + 3);
+	installation->websockets_port = (uint16_t)(port_base + 4);
+	installation->ingest_port = (uint16_t)(port_base + 5);
+	raise_limits();
+	int code = check_ports(installation);
 	if (code != EXIT_DONE)
 		return code;
-	enum result result = installation_prepare_dev(&dev->installation, option_get(invocation, "data"), &note);
+	enum result result = installation_prepare_dev(installation, option_get(invocation, "data"), &note);
 	if (result != RESULT_OK)
 		return fail("preparing the directory", result, &note);
-	dev->children[CHILD_KEYD] = (struct child){.name = "vinveil-keyd", .program = "vinveil-keyd"};
-	dev->children[CHILD_VINVEILD] = (struct child){.name = "vinveild", .program = "vinveild"};
-	if (path_join(dev->installation.directory, "keyd.conf", dev->children[CHILD_KEYD].config) != RESULT_OK ||
-	    path_join(dev->installation.directory, "vinveild.conf", dev->children[CHILD_VINVEILD].config) != RESULT_OK)
-		return fail("the directory's name", RESULT_EXHAUSTED, NULL);
-	return EXIT_DONE;
+	for (size_t i = 0; i < CHILD_COUNT && code == EXIT_DONE; i++)
+		code = find_child(dev, i);
+	return code;
 }
 
 static int take_signals(struct dev *dev)
@@ -427,9 +389,10 @@ static int run_dev(const struct invocation *invocation)
 	if (code == EXIT_DONE)
 		code = write_dev_json(&dev);
 	if (code == EXIT_DONE) {
-		printf("ready: https://127.0.0.1:%u (operations http://127.0.0.1:%u); clients and paths in "
-		       "%s/dev.json\n",
-		       dev.installation.api_port, dev.installation.operations_port, dev.installation.directory);
+		printf("ready: https://127.0.0.1:%u (operations http://127.0.0.1:%u), vehicles mqtts://127.0.0.1:%u; "
+		       "clients and paths in %s/dev.json\n",
+		       dev.installation.api_port, dev.installation.operations_port, dev.installation.mqtt_port,
+		       dev.installation.directory);
 		fflush(stdout);
 		code = supervise(&dev);
 	} else if (code == EXIT_AWAY) {
@@ -452,8 +415,14 @@ const struct command command_dev = {
 		"vehicles; `vinveil serve` refuses such a directory.",
 	.run = run_dev,
 	.options = {{"data", "DIR", "where everything lives", false},
-		    {"port-base", "N", "API on port N, operations on N+1 (default 8443)", false},
+		    {"port-base", "N", "API on port N, operations N+1, MQTT N+2 to N+4, ingest N+5 (default 8443)",
+		     false},
 		    {"rate-limit", "N", "requests a second for each client (default 200, as in production)", false},
 		    {"reveals-per-hour", "N", "keyd's reveal budget (default as in production)", false},
+		    {"messages-per-second", "N", "flood limit of one vehicle (default 100)", false},
+		    {"messages-burst", "N", "and how many at once (default 200, or twice the rate)", false},
+		    {"stale-refuse-seconds", "N", "broker without vinveild: no new connections (default 10)", false},
+		    {"stale-close-seconds", "N", "and no connections at all (default 3600)", false},
+		    {"telemetry-spool-mib", "N", "telemetry that may wait for vinveil-ingest (default 1024)", false},
 		    {NULL, NULL, NULL, false}},
 };

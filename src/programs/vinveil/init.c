@@ -32,11 +32,13 @@ static void tell_next_steps(const struct installation *installation)
 	       "audit log key    %s/ca/audit-log.vkey: give a copy to your auditors now\n\n"
 	       "start it         vinveil-keyd --config %s/keyd.conf\n"
 	       "                 vinveil serve --config %s/vinveild.conf\n"
-	       "                 (each under a user of its own: vinveil-keyd(8) says how)\n"
+	       "                 vinveil-ingest --config %s/ingest.conf\n"
+	       "                 mosquitto -c %s/gateway/mosquitto.conf\n"
+	       "                 (each under a user of its own: vinveil(1), USERS AND GROUPS, says how)\n"
 	       "keep the keys    vinveil keys export --data %s --out FILE\n",
 	       installation->directory, installation->roots_directory, installation->roots_directory,
 	       installation->roots_directory, installation->directory, installation->directory, installation->directory,
-	       installation->directory);
+	       installation->directory, installation->directory, installation->directory);
 }
 
 /* Whether the directory would lie in the other one, as far as their names say; both may not be there yet. */
@@ -65,28 +67,49 @@ static enum result write_profile(const struct installation *installation, struct
 	return api_profile_write(paths[0], url, ca, paths[1], paths[2], note);
 }
 
+/* The ports, and the addresses behind which they are. */
+static int take_ports(const struct invocation *invocation, struct installation *installation)
+{
+	const char *listen = option_get(invocation, "listen");
+	int64_t port, mqtt_port, alpn_port, websockets_port;
+	if (!option_get_number(invocation, "port", 1, 65533, 8443, &port) ||
+	    !option_get_number(invocation, "mqtt-port", 1, 65535, 8883, &mqtt_port) ||
+	    !option_get_number(invocation, "mqtt-alpn-port", 1, 65535, 443, &alpn_port) ||
+	    !option_get_number(invocation, "mqtt-websockets-port", 1, 65535, 8884, &websockets_port))
+		return EXIT_USAGE;
+	installation->api_port = (uint16_t)port;
+	installation->operations_port = (uint16_t)(port + 1);
+	installation->ingest_port = (uint16_t)(port + 2);
+	installation->mqtt_port = (uint16_t)mqtt_port;
+	installation->alpn_port = (uint16_t)alpn_port;
+	installation->websockets_port = (uint16_t)websockets_port;
+	installation->gateway_endpoint = installation->server_names[0];
+	listen = listen != NULL ? listen : "0.0.0.0";
+	snprintf(installation->mqtt_listen_address, sizeof installation->mqtt_listen_address, "%s", listen);
+	if (snprintf(installation->listen_address, sizeof installation->listen_address, "%s", listen) <
+	    (int)sizeof installation->listen_address)
+		return EXIT_DONE;
+	say_error("--listen: the address is too long");
+	return EXIT_USAGE;
+}
+
 static int run_init(const struct invocation *invocation)
 {
 	struct installation installation = {0};
 	struct note note = {0};
 	const char *names[NAMES_MAX + 1];
 	const char *directory = option_get(invocation, "data"), *roots = option_get(invocation, "root-out");
-	const char *listen = option_get(invocation, "listen");
-	int64_t port;
 	if (directory == NULL || roots == NULL) {
 		say_error("say where: --data DIR for the installation, --root-out DIR for the root keys (another "
 			  "medium)");
 		return EXIT_USAGE;
 	}
-	if (take_names(invocation, names) != EXIT_DONE || !option_get_number(invocation, "port", 1, 65534, 8443, &port))
-		return EXIT_USAGE;
 	installation.server_names = names;
-	installation.api_port = (uint16_t)port;
-	installation.operations_port = (uint16_t)(port + 1);
-	if (snprintf(installation.roots_directory, PATH_SIZE, "%s", roots) >= PATH_SIZE ||
-	    snprintf(installation.listen_address, sizeof installation.listen_address, "%s",
-		     listen != NULL ? listen : "0.0.0.0") >= (int)sizeof installation.listen_address) {
-		say_error("a path or address is too long");
+	installation_set_gateway_defaults(&installation);
+	if (take_names(invocation, names) != EXIT_DONE || take_ports(invocation, &installation) != EXIT_DONE)
+		return EXIT_USAGE;
+	if (snprintf(installation.roots_directory, PATH_SIZE, "%s", roots) >= PATH_SIZE) {
+		say_error("--root-out: the path is too long");
 		return EXIT_USAGE;
 	}
 	if (lies_in(roots, directory)) {
@@ -108,13 +131,17 @@ const struct command command_init = {
 	.summary = "make a new installation: roots, keys, registry, configuration",
 	.description =
 		"Makes the three roots (device, operator, server), keyd's keys and the device issuer, the server's\n"
-		"certificate, an empty registry with the tenant `platform` and its first client, and both\n"
-		"configuration files. The root keys go to --root-out, never into the data directory.",
+		"certificate, an empty registry with the tenant `platform` and its first client, and the\n"
+		"configuration files of all four processes. The root keys go to --root-out, never into the data "
+		"directory.",
 	.run = run_init,
 	.options = {{"data", "DIR", "the installation; must be empty", false},
 		    {"root-out", "DIR", "where the root keys and the first client go: keep it offline", false},
 		    {"name", "NAME", "DNS name or address in the server's certificate", true},
-		    {"listen", "ADDRESS", "address of the API (default 0.0.0.0)", false},
-		    {"port", "N", "API on port N, operations on loopback port N+1 (default 8443)", false},
+		    {"listen", "ADDRESS", "address of the API and of the broker (default 0.0.0.0)", false},
+		    {"port", "N", "API on port N, operations on loopback ports N+1 and N+2 (default 8443)", false},
+		    {"mqtt-port", "N", "vehicles: MQTT over mutual TLS (default 8883)", false},
+		    {"mqtt-alpn-port", "N", "the same, where AWS IoT's firmware looks for it (default 443)", false},
+		    {"mqtt-websockets-port", "N", "the same over WebSockets (default 8884)", false},
 		    {NULL, NULL, NULL, false}},
 };

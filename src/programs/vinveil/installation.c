@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "crypto/certificate.h"
 #include "programs/vinveil/client_certificate.h"
+#include "programs/vinveil/installation_gateway.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -133,21 +134,31 @@ static enum result issue_server(struct issuer *root, const struct private_key *k
 	return certificate_der_to_pem(buf_span(&der), ret_pem);
 }
 
-static enum result make_server(const struct installation *installation, struct note *note)
+/* Key and certificate of one that listens: tls/NAME.{key,pem}. */
+static enum result make_identity(const struct installation *installation, struct issuer *root, const char *name,
+				 struct note *note)
 {
-	ISSUER_CLEANUP struct issuer *root = NULL;
 	KEY_CLEANUP struct private_key *key = NULL;
 	BUF_CLEANUP struct buf key_pem = {0};
 	BUF_CLEANUP struct buf pem = {0};
-	char path[PATH_SIZE];
-	TRY(make_root(installation, "server", 0, &root, note));
+	char file[64], path[PATH_SIZE];
 	TRY(private_key_generate(PRIVATE_KEY_P256, &key, note));
 	TRY(private_key_to_pem(key, NULL, &key_pem));
 	TRY(issue_server(root, key, installation->server_names, &pem, note));
-	TRY(name_path(path, installation->directory, "tls/server.key"));
+	snprintf(file, sizeof file, "tls/%s.key", name);
+	TRY(name_path(path, installation->directory, file));
 	TRY(file_create(path, buf_span(&key_pem), 0600, note));
-	TRY(name_path(path, installation->directory, "tls/server.pem"));
+	snprintf(file, sizeof file, "tls/%s.pem", name);
+	TRY(name_path(path, installation->directory, file));
 	return file_create(path, buf_span(&pem), 0644, note);
+}
+
+static enum result make_servers(const struct installation *installation, struct note *note)
+{
+	ISSUER_CLEANUP struct issuer *root = NULL;
+	TRY(make_root(installation, "server", 0, &root, note));
+	TRY(make_identity(installation, root, "server", note));
+	return make_identity(installation, root, "broker", note);
 }
 
 /* ---- first rows ------------------------------------------------------------------------------------ */
@@ -209,7 +220,7 @@ static enum result add_first_rows(const struct installation *installation, struc
 	TRY(name_path(path, installation->directory, "clients"));
 	for (const struct dev_client *client = dev_clients; client->name != NULL; client++)
 		TRY(add_client(registry, operator_root, path, client, note));
-	return RESULT_OK;
+	return gateway_make_dev_claim(installation, registry, note);
 }
 
 static enum result write_audit_key(const struct installation *installation, struct note *note)
@@ -241,7 +252,8 @@ static enum result make_contents(const struct installation *installation, struct
 	struct key_service *keys = NULL;
 	char path[PATH_SIZE];
 	TRY(make_device_issuer(installation, note));
-	TRY(make_server(installation, note));
+	TRY(make_servers(installation, note));
+	TRY(gateway_make_contents(installation, note));
 	TRY(make_root(installation, "operator", 0, &operator_root, note));
 	TRY(write_audit_key(installation, note));
 	TRY(name_path(path, installation->directory, "keyd"));
@@ -304,6 +316,7 @@ static enum result write_vinveild_config(const struct installation *installation
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
 	if (installation->is_dev)
 		TRY(buf_append_text(&text, "rotation_settle_seconds = 5\n"));
+	TRY(gateway_append_vinveild_config(installation, &text));
 	if (installation->requests_per_second > 0)
 		TRY(buf_append_text(&text, "\n[limits]\n"));
 	TRY(append_if(&text, "requests_per_second", installation->requests_per_second));
@@ -325,6 +338,7 @@ static enum result make_directories(const struct installation *installation, str
 		TRY(name_path(path, installation->directory, names[i]));
 		TRY(directory_make(path, 0700, note));
 	}
+	TRY(gateway_make_directories(installation, note));
 	TRY(directory_make(installation->roots_directory, 0700, note));
 	if (!installation->is_dev)
 		return RESULT_OK;
@@ -369,12 +383,27 @@ static enum result settle_paths(struct installation *installation, const char *d
 	return path_join(installation->directory, "run/keyd.sock", installation->keyd_socket);
 }
 
+static enum result write_configs(const struct installation *installation, struct note *note)
+{
+	TRY(write_keyd_config(installation, note));
+	TRY(write_vinveild_config(installation, note));
+	return gateway_write_configs(installation, note);
+}
+
 static enum result create(struct installation *installation, struct note *note)
 {
 	TRY(make_directories(installation, note));
 	TRY(make_contents(installation, note));
-	TRY(write_keyd_config(installation, note));
-	return write_vinveild_config(installation, note);
+	return write_configs(installation, note);
+}
+
+void installation_set_gateway_defaults(struct installation *installation)
+{
+	installation->messages_per_second = MESSAGES_PER_SECOND_DEFAULT;
+	installation->messages_burst = MESSAGES_BURST_DEFAULT;
+	installation->stale_refuse_seconds = STALE_REFUSE_SECONDS_DEFAULT;
+	installation->stale_close_seconds = STALE_CLOSE_SECONDS_DEFAULT;
+	installation->telemetry_spool_mib = TELEMETRY_SPOOL_MIB_DEFAULT;
 }
 
 enum result installation_create(struct installation *installation, const char *directory, struct note *note)
@@ -393,7 +422,9 @@ enum result installation_prepare_dev(struct installation *installation, const ch
 	TRY(settle_paths(installation, directory, note));
 	installation->is_dev = true;
 	installation->server_names = dev_names;
+	installation->gateway_endpoint = "127.0.0.1";
 	snprintf(installation->listen_address, sizeof installation->listen_address, "127.0.0.1");
+	snprintf(installation->mqtt_listen_address, sizeof installation->mqtt_listen_address, "127.0.0.1");
 	TRY(name_path(installation->roots_directory, installation->directory, "roots"));
 	TRY(name_path(mark, installation->directory, "dev"));
 	if (directory_is_empty(installation->directory)) {
@@ -407,8 +438,7 @@ enum result installation_prepare_dev(struct installation *installation, const ch
 			 installation->directory);
 		return RESULT_CONFLICT;
 	}
-	TRY(write_keyd_config(installation, note));
-	return write_vinveild_config(installation, note);
+	return write_configs(installation, note);
 }
 
 enum result installation_program(const char *name, char ret_path[static PATH_SIZE])

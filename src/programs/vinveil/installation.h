@@ -6,6 +6,7 @@
  *   DIR/audit/                        the transparency log
  *   DIR/keyd/                         keyd's own: root key, device issuer, audit key, budgets
  *   DIR/tls/server.{key,pem}          vinveild's TLS identity
+ *   DIR/gateway/ DIR/spool/ DIR/telemetry/ DIR/tls/broker.{key,pem} DIR/ingest.conf   see installation_gateway.h
  *   DIR/ca/NAME.pem                   certificates of the three roots and of the device issuer
  *   DIR/run/keyd.sock
  *   dev only: DIR/dev (the mark), DIR/roots/NAME.key, DIR/clients/NAME.{key,pem}, DIR/dev.json
@@ -16,15 +17,28 @@
 #include "base/file.h"
 #include "vehicle/access.h"
 
+#define MESSAGES_PER_SECOND_DEFAULT  100
+#define MESSAGES_BURST_DEFAULT	     200
+#define STALE_REFUSE_SECONDS_DEFAULT 10
+#define STALE_CLOSE_SECONDS_DEFAULT  3600
+#define TELEMETRY_SPOOL_MIB_DEFAULT  1024
+
 struct installation {
 	char directory[PATH_SIZE];	 /* absolute */
 	char roots_directory[PATH_SIZE]; /* where the root keys go (init) */
 	char keyd_socket[PATH_SIZE];
 	const char *const *server_names; /* DNS names or addresses of the server's certificate, NULL-terminated */
 	uint16_t api_port, operations_port;
-	char listen_address[64];
-	int64_t requests_per_second; /* 0: the default */
-	int64_t reveals_per_hour;    /* 0: the default */
+	uint16_t mqtt_port, alpn_port, websockets_port; /* the broker's */
+	uint16_t ingest_port;				/* vinveil-ingest's operations */
+	char listen_address[64], mqtt_listen_address[64];
+	const char *gateway_endpoint; /* the broker's name, as vehicles are told */
+	int64_t requests_per_second;  /* 0: the default */
+	int64_t reveals_per_hour;     /* 0: the default */
+	/* the gateway's limits, see installation_set_gateway_defaults() */
+	int64_t messages_per_second, messages_burst; /* of one vehicle */
+	int64_t stale_refuse_seconds, stale_close_seconds;
+	int64_t telemetry_spool_mib;
 	bool is_dev;
 };
 
@@ -36,6 +50,9 @@ struct dev_client {
 	const char *purpose; /* NULL: none */
 };
 extern const struct dev_client dev_clients[];
+
+/* The gateway's limits as in production. */
+void installation_set_gateway_defaults(struct installation *installation);
 
 /*
  * Everything a new production installation needs, for the names, ports and roots directory in it. RESULT_CONFLICT when

@@ -170,7 +170,7 @@ static void test_too_many_signals_are_refused(void **state)
 {
 	static const uint8_t signal[] = {0x2a, 0x0b, 0x10, 0x01, 0x19, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f};
 	struct span head = vector("nothing");
-	size_t count = FLEETWISE_SAMPLES_MAX + 1;
+	size_t count = TELEMETRY_SAMPLES_MAX + 1;
 	uint8_t *bytes = malloc(head.size + count * sizeof signal);
 
 	assert_non_null(bytes);
@@ -220,6 +220,7 @@ static void test_wrong_values_are_refused(void **state)
 		{"relative-far", "timestamp-invalid"},
 		{"decoder-missing", "manifest-id-invalid"},
 		{"decoder-long", "manifest-id-invalid"},
+		{"decoder-dots", "manifest-id-invalid"},
 		{"decoder-space", "manifest-id-invalid"},
 		{"decoder-vin", "manifest-id-invalid"},
 	};

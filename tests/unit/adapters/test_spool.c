@@ -446,7 +446,7 @@ static void overwrite(const struct fixture *fixture, uint64_t segment, size_t of
 	char name[SEGMENT_NAME_SIZE], path[PATH_SIZE];
 	int fd;
 
-	segment_name(segment, name);
+	segment_file_name(segment, name);
 	assert_int_equal(path_join(fixture->directory, name, path), RESULT_OK);
 	fd = open(path, O_WRONLY);
 	assert_true(fd >= 0);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define VIN_TEXT "1M8GDM9AXKP042788"
+#define VIN_TEXT     "1M8GDM9AXKP042788"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static enum problem read_create(const char *text, char detail[static CLAIM_DETAIL_SIZE])
@@ -95,7 +95,8 @@ static void test_no_requests_for_a_vehicle(void **state)
 		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {}}",
 		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"VIN\": \"" VIN_TEXT "\"}}",
 		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"DeviceId\": \"tcu\"}}",
-		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"vin\": \"" VIN_TEXT "\", \"DeviceId\": \"d\"}}",
+		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"vin\": \"" VIN_TEXT
+		"\", \"DeviceId\": \"d\"}}",
 		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"VIN\": {\"" VIN_TEXT
 		"\": 1}, \"DeviceId\": \"d\"}}",
 		"{\"certificateOwnershipToken\": \"t\", \"parameters\": {\"VIN\": \"a\", \"VIN\": \"" VIN_TEXT
@@ -190,12 +191,9 @@ static void test_what_rejections_say(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_requests_for_a_certificate),
-		cmocka_unit_test(test_a_csr_too_long),
-		cmocka_unit_test(test_a_request_for_a_certificate),
-		cmocka_unit_test(test_no_requests_for_a_vehicle),
-		cmocka_unit_test(test_a_request_for_a_vehicle),
-		cmocka_unit_test(test_rejections),
+		cmocka_unit_test(test_no_requests_for_a_certificate), cmocka_unit_test(test_a_csr_too_long),
+		cmocka_unit_test(test_a_request_for_a_certificate),   cmocka_unit_test(test_no_requests_for_a_vehicle),
+		cmocka_unit_test(test_a_request_for_a_vehicle),	      cmocka_unit_test(test_rejections),
 		cmocka_unit_test(test_what_rejections_say),
 	};
 

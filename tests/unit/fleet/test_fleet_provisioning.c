@@ -144,9 +144,9 @@ static void test_bad_payloads(void **state)
 
 	check_rejected(send(&scene, GATEWAY_CREATE_FROM_CSR, "", &scene.claim.serial, "{}"), CREATE "/rejected", 400,
 		       "InvalidPayload");
-	check_rejected(send(&scene, GATEWAY_CREATE_FROM_CSR, "", &scene.claim.serial,
-			    "{\"certificateSigningRequest\":\"\"}"),
-		       CREATE "/rejected", 400, "InvalidCSR");
+	check_rejected(
+		send(&scene, GATEWAY_CREATE_FROM_CSR, "", &scene.claim.serial, "{\"certificateSigningRequest\":\"\"}"),
+		CREATE "/rejected", 400, "InvalidCSR");
 	check_rejected(send(&scene, GATEWAY_PROVISION, TEMPLATE, &scene.claim.serial, "{\"" VIN_A "\":1}"),
 		       PROVISION "/rejected", 400, "InvalidPayload");
 	check_rejected(ask_for_vehicle(&scene, "token", VIN_A, "tcu-1"), PROVISION "/rejected", 400,
@@ -231,9 +231,9 @@ static void test_a_known_vehicle(void **state)
 	assert_problem(change_device(scene.fixture, &id, "tcu-old", "tcu-1", &vehicle), PROBLEM_NONE);
 	JSON_CLEANUP json_t *created = read_answer(ask_for_certificate(&scene, &csr), CREATE "/accepted");
 	check_certificate(created, csr.spki_sha256, &first);
-	JSON_CLEANUP json_t *provisioned = read_answer(
-		ask_for_vehicle(&scene, member(created, "certificateOwnershipToken"), VIN_A, "tcu-1"),
-		PROVISION "/accepted");
+	JSON_CLEANUP json_t *provisioned =
+		read_answer(ask_for_vehicle(&scene, member(created, "certificateOwnershipToken"), VIN_A, "tcu-1"),
+			    PROVISION "/accepted");
 	const json_t *configuration = json_object_get(provisioned, "deviceConfiguration");
 	check_certificate(configuration, csr.spki_sha256, &second);
 	assert_int_equal(json_object_size(configuration), 2);
@@ -260,14 +260,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-		TEST(test_nobodys_claim),
-		TEST(test_a_revoked_claim),
-		TEST(test_an_unknown_template),
-		TEST(test_bad_payloads),
-		TEST(test_components_away),
-		TEST(test_a_new_vehicle),
-		TEST(test_a_known_vehicle),
-		TEST(test_a_vehicle_that_lives),
+		TEST(test_nobodys_claim),   TEST(test_a_revoked_claim),	     TEST(test_an_unknown_template),
+		TEST(test_bad_payloads),    TEST(test_components_away),	     TEST(test_a_new_vehicle),
+		TEST(test_a_known_vehicle), TEST(test_a_vehicle_that_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

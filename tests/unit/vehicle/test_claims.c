@@ -30,7 +30,11 @@ static enum problem register_made(struct fixture *fixture, const char *certifica
 static void test_bad_names_and_counts(void **state)
 {
 	struct fixture *fixture = *state;
-	static const char *const bad[] = {"", "-line", "Line", "line_1", "0b9e4f1a-7c2d-4e3f-8a1b-2c3d4e5f6071",
+	static const char *const bad[] = {"",
+					  "-line",
+					  "Line",
+					  "line_1",
+					  "0b9e4f1a-7c2d-4e3f-8a1b-2c3d4e5f6071",
 					  "a123456789b123456789c123456789d123456789e12345678"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

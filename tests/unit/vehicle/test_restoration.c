@@ -1,5 +1,5 @@
 /* A registry as of a backup, and a log that went on: what restoration brings about again. */
-#include "support.h"
+#include "claim_support.h"
 
 #include "adapters/registry/sqlite.h"
 #include "vehicle/clients.h"
@@ -360,6 +360,116 @@ static void test_what_is_no_leaf_stops_it(void **state)
 	}
 }
 
+/* ---- claims ------------------------------------------------------------------------------------------ */
+
+static bool is_denied(struct fixture *fixture, const struct serial *serial)
+{
+	ARENA_CLEANUP struct arena arena = {0};
+	struct registry *registry = fixture->platform.registry;
+	struct denied_certificate *denied;
+	size_t count;
+	bool found = false;
+
+	assert_ok(registry->ops->scan_denied(registry, fixture->clock.now_ms, &arena, &denied, &count, NULL));
+	for (size_t i = 0; i < count; i++)
+		found |= memcmp(denied[i].serial.bytes, serial->bytes, SERIAL_SIZE) == 0;
+	return found;
+}
+
+static void revoke_claim(struct fixture *fixture, const char *name)
+{
+	SESSION_CLEANUP struct session session;
+	struct claim claim;
+
+	session_open(&session, fixture, &fixture->admin);
+	assert_problem(claims_revoke(&session.request, name, &claim), PROBLEM_NONE);
+	name_newest(fixture, "claim.revoke");
+}
+
+static struct serial create_ahead(struct fixture *fixture, const struct claim *claim, const struct test_csr *csr,
+				  struct claimed_certificate *ret_certificate)
+{
+	*ret_certificate = created_certificate(fixture, claim, csr);
+	name_newest(fixture, "claim.create-certificate");
+	return facts_of(ret_certificate).serial;
+}
+
+static void test_claim_revoked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct claim claim = add_claim(fixture, &fixture->admin, "line", 10);
+	struct backup backup = back_up(fixture);
+	struct findings findings;
+
+	revoke_claim(fixture, "line");
+	struct restoration_report report = restore(fixture, &backup, &findings);
+	assert_int_equal(report.revoked, 1);
+	assert_true(claim_now(fixture, &claim).is_revoked);
+	assert_true(is_denied(fixture, &claim.serial));
+	report = replay(fixture, backup.log_size, &findings);
+	assert_int_equal(report.revoked, 0);
+}
+
+/* Its certificate is out there: nobody may connect with it, and the operator makes another. */
+static void test_claim_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	struct backup backup = back_up(fixture);
+	struct findings findings;
+	struct claim claim = add_claim(fixture, &fixture->admin, "line", 10);
+	struct test_csr csr = make_csr();
+	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate certificate = {0};
+
+	name_newest(fixture, "claim.create");
+	struct serial serial = create_ahead(fixture, &claim, &csr, &certificate);
+	struct restoration_report report = restore(fixture, &backup, &findings);
+	assert_int_equal(report.entered, 2);
+	assert_int_equal(findings.count, 1);
+	assert_string_equal(findings.last_subject, "line");
+	assert_true(is_denied(fixture, &claim.serial));
+	assert_true(is_denied(fixture, &serial));
+	report = replay(fixture, backup.log_size, &findings);
+	assert_int_equal(report.entered, 0);
+}
+
+static void test_certificate_ahead_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	struct claim claim = add_claim(fixture, &fixture->admin, "line", 10);
+	struct test_csr csr = make_csr();
+	struct backup backup = back_up(fixture);
+	struct findings findings;
+	struct provisioned refused;
+	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate certificate = {0};
+	struct serial serial = create_ahead(fixture, &claim, &csr, &certificate);
+
+	struct restoration_report report = restore(fixture, &backup, &findings);
+	assert_int_equal(report.entered, 1);
+	assert_true(is_denied(fixture, &serial));
+	assert_problem(provision_claimed(fixture, &claim, certificate.token, VIN_A, "tcu-1", &refused),
+		       PROBLEM_OWNERSHIP_INVALID);
+}
+
+/* What the backup knows stays as it is, whether it waits or is a vehicle's by now. */
+static void test_certificate_ahead_known(void **state)
+{
+	struct fixture *fixture = *state;
+	struct claim claim = add_claim(fixture, &fixture->admin, "line", 10);
+	struct test_csr csrs[2] = {make_csr(), make_csr()};
+	uint64_t before = fixture->audit.count;
+	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate used = {0}, waiting = {0};
+	PROVISIONED_CLEANUP struct provisioned first = {0}, second = {0};
+	struct serial serial = create_ahead(fixture, &claim, &csrs[0], &used);
+	struct findings findings;
+
+	(void)create_ahead(fixture, &claim, &csrs[1], &waiting);
+	assert_problem(provision_claimed(fixture, &claim, used.token, VIN_A, "tcu-1", &first), PROBLEM_NONE);
+	struct restoration_report report = replay(fixture, before, &findings);
+	assert_int_equal(report.entered, 0);
+	assert_false(is_denied(fixture, &serial));
+	assert_problem(provision_claimed(fixture, &claim, waiting.token, VIN_B, "tcu-2", &second), PROBLEM_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +486,10 @@ int main(void)
 		TEST(test_a_device_that_is_taken_is_left_out),
 		TEST(test_a_late_leaf_does_not_undo_a_later_change),
 		TEST(test_what_is_no_leaf_stops_it),
+		TEST(test_claim_revoked),
+		TEST(test_claim_lost),
+		TEST(test_certificate_ahead_lost),
+		TEST(test_certificate_ahead_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,131 @@
+#include "programs/mosquitto-plugin/mask.h"
+
+#define VIN_LENGTH  17
+#define HASH_DIGITS 64
+
+/* Of each byte. A VIN has no I, O or Q; it may be written in either case. */
+enum { IN_TOKEN = 1, IN_VIN = 2, LETTER = 4, DIGIT = 8, HEX = 16 };
+
+#define VIN_LETTER (IN_TOKEN | IN_VIN | LETTER)
+#define VIN_HEX	   (IN_TOKEN | IN_VIN | LETTER | HEX)
+#define ANY_DIGIT  (IN_TOKEN | IN_VIN | DIGIT | HEX)
+#define NO_VIN	   (IN_TOKEN | LETTER)
+
+static const uint8_t classes[256] = {
+	['0'] = ANY_DIGIT,  ['1'] = ANY_DIGIT,	['2'] = ANY_DIGIT,  ['3'] = ANY_DIGIT,	['4'] = ANY_DIGIT,
+	['5'] = ANY_DIGIT,  ['6'] = ANY_DIGIT,	['7'] = ANY_DIGIT,  ['8'] = ANY_DIGIT,	['9'] = ANY_DIGIT,
+	['A'] = VIN_HEX,    ['B'] = VIN_HEX,	['C'] = VIN_HEX,    ['D'] = VIN_HEX,	['E'] = VIN_HEX,
+	['F'] = VIN_HEX,    ['G'] = VIN_LETTER, ['H'] = VIN_LETTER, ['I'] = NO_VIN,	['J'] = VIN_LETTER,
+	['K'] = VIN_LETTER, ['L'] = VIN_LETTER, ['M'] = VIN_LETTER, ['N'] = VIN_LETTER, ['O'] = NO_VIN,
+	['P'] = VIN_LETTER, ['Q'] = NO_VIN,	['R'] = VIN_LETTER, ['S'] = VIN_LETTER, ['T'] = VIN_LETTER,
+	['U'] = VIN_LETTER, ['V'] = VIN_LETTER, ['W'] = VIN_LETTER, ['X'] = VIN_LETTER, ['Y'] = VIN_LETTER,
+	['Z'] = VIN_LETTER, ['a'] = VIN_HEX,	['b'] = VIN_HEX,    ['c'] = VIN_HEX,	['d'] = VIN_HEX,
+	['e'] = VIN_HEX,    ['f'] = VIN_HEX,	['g'] = VIN_LETTER, ['h'] = VIN_LETTER, ['i'] = NO_VIN,
+	['j'] = VIN_LETTER, ['k'] = VIN_LETTER, ['l'] = VIN_LETTER, ['m'] = VIN_LETTER, ['n'] = VIN_LETTER,
+	['o'] = NO_VIN,	    ['p'] = VIN_LETTER, ['q'] = NO_VIN,	    ['r'] = VIN_LETTER, ['s'] = VIN_LETTER,
+	['t'] = VIN_LETTER, ['u'] = VIN_LETTER, ['v'] = VIN_LETTER, ['w'] = VIN_LETTER, ['x'] = VIN_LETTER,
+	['y'] = VIN_LETTER, ['z'] = VIN_LETTER,
+};
+
+static bool is_in_token(uint8_t byte)
+{
+	return classes[byte] != 0;
+}
+
+/* All seventeen of a VIN's alphabet, with a letter and a digit: a number is none. */
+static bool is_vin(const uint8_t *bytes)
+{
+	uint8_t all = IN_VIN;
+	uint8_t any = 0;
+	for (size_t i = 0; i < VIN_LENGTH; i++) {
+		all &= classes[bytes[i]];
+		any |= classes[bytes[i]];
+	}
+	return (all & IN_VIN) && (any & LETTER) && (any & DIGIT);
+}
+
+static bool has_hash(const uint8_t *token, size_t length)
+{
+	size_t digits = 0;
+	for (size_t i = 0; i < length && digits < HASH_DIGITS; i++)
+		digits = classes[token[i]] & HEX ? digits + 1 : 0;
+	return digits >= HASH_DIGITS;
+}
+
+/* How much of a token is no part of it: behind a backslash JSON's \n is a line's end, and \u0020 a space. */
+static size_t escape_length(const uint8_t *bytes, size_t begin, size_t end)
+{
+	if (begin == 0 || bytes[begin - 1] != '\\')
+		return 0;
+	size_t length = bytes[begin] == 'u' ? 5 : 1;
+	return length < end - begin ? length : end - begin;
+}
+
+/* What of the token is to be overwritten begins at *ret_from: an escape in front of it must stay, or JSON ends there. */
+static bool is_secret(const uint8_t *bytes, size_t begin, size_t end, size_t *ret_from)
+{
+	size_t escape = escape_length(bytes, begin, end);
+	*ret_from = begin;
+	if (end - begin == VIN_LENGTH && is_vin(bytes + begin))
+		return true;
+	*ret_from = begin + escape;
+	if (end - *ret_from == VIN_LENGTH && is_vin(bytes + *ret_from))
+		return true;
+	return end - *ret_from >= HASH_DIGITS && has_hash(bytes + *ret_from, end - *ret_from);
+}
+
+/*
+ * Every token of 17 characters or more covers one of every 17 bytes: from a byte that is in a token it is followed to
+ * both ends, from any other it goes 17 on.
+ */
+static size_t scan(const uint8_t *bytes, size_t size, uint8_t *ret_masked)
+{
+	size_t found = 0;
+	size_t from = 0; /* no token reaches over it */
+	while (from + VIN_LENGTH <= size) {
+		size_t begin = from + VIN_LENGTH - 1;
+		size_t end = begin + 1;
+		size_t secret = 0;
+		if (!is_in_token(bytes[begin])) {
+			from = end;
+			continue;
+		}
+		while (begin > from && is_in_token(bytes[begin - 1]))
+			begin--;
+		while (end < size && is_in_token(bytes[end]))
+			end++;
+		if (end - begin >= VIN_LENGTH && is_secret(bytes, begin, end, &secret)) {
+			found++;
+			if (ret_masked)
+				memset(ret_masked + secret, 'X', end - secret);
+		}
+		from = end;
+	}
+	return found;
+}
+
+size_t mask_text(uint8_t *bytes, size_t size)
+{
+	return scan(bytes, size, bytes);
+}
+
+size_t mask_binary(uint8_t *bytes, size_t size)
+{
+	size_t found = 0;
+	for (size_t i = 0; i + VIN_LENGTH < size; i++) {
+		const uint8_t *length = memchr(bytes + i, VIN_LENGTH, size - VIN_LENGTH - i);
+		if (!length)
+			break;
+		i = (size_t)(length - bytes);
+		if (is_vin(bytes + i + 1)) {
+			memset(bytes + i + 1, 'X', VIN_LENGTH);
+			found++;
+		}
+	}
+	return found + scan(bytes, size, bytes);
+}
+
+size_t mask_count(struct span text)
+{
+	return scan(text.data, text.size, NULL);
+}

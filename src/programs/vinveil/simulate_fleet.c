@@ -1,0 +1,336 @@
+#include "programs/vinveil/simulate_fleet.h"
+
+#include "base/clock.h"
+#include "programs/vinveil/simulate_command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TURN_MS		   1
+#define IDLE_TURN_MS	   20
+#define UNACKNOWLEDGED_MAX 64 /* of one vehicle: then it holds back, as a modem's buffer would */
+#define OBEY_US		   150000
+#define BACK_OFF_MIN_US	   500000
+#define BACK_OFF_MAX_US	   30000000
+#define FAILURES_SETTLED   3 /* a broker that is not there yet is waited for; after so many it is given up for now */
+#define ANSWERS_MAX	   4 /* commands that one vehicle works on at once */
+#define NAME_SIZE	   65
+#define END_WAIT_US	   3000000 /* for the last acknowledgements */
+
+struct unacknowledged {
+	int message_id;
+	uint64_t sent_us;
+};
+
+struct answer {
+	uint64_t due_us; /* 0: none */
+	char topic[COMMAND_TOPIC_SIZE];
+	char name[NAME_SIZE];
+};
+
+struct fleet;
+struct car {
+	struct mqtt_client client; /* first: callbacks give us this */
+	struct fleet *fleet;
+	const struct vehicle_identity *identity;
+	struct drive drive;
+	bool is_trying;
+	bool is_settled; /* was connected or refused once */
+	unsigned failures;
+	uint64_t connect_us;  /* when to try next, while it is not trying */
+	uint64_t publish_us;  /* when to publish next */
+	uint64_t advanced_us; /* how far it has driven */
+	uint64_t random;
+	struct unacknowledged sent[UNACKNOWLEDGED_MAX];
+	unsigned sent_first, sent_count;
+	struct answer *answers; /* ANSWERS_MAX; NULL until it gets its first command */
+};
+
+struct fleet {
+	const struct fleet_options *options;
+	struct fleet_counts *counts;
+	struct mqtt_loop loop;
+	struct car *vehicles;
+	size_t settled;
+	uint64_t next_connect_us, next_scan_us;
+	uint64_t began_us; /* all were settled; 0: not yet */
+	uint64_t acknowledged_before;
+	struct buf json;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static struct car *vehicle_of(struct mqtt_client *client)
+{
+	return (struct car *)client;
+}
+
+/* 0 to 1; spreads what would otherwise happen to all vehicles at once. */
+static double spread(struct car *vehicle)
+{
+	vehicle->random = vehicle->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (double)(vehicle->random >> 11) / 9007199254740992.0;
+}
+
+/* ---- what happens to a vehicle's connection ------------------------------------------------------------------ */
+
+static void settle(struct car *vehicle)
+{
+	vehicle->fleet->settled += !vehicle->is_settled;
+	vehicle->is_settled = true;
+}
+
+static void on_connected(struct mqtt_client *client)
+{
+	struct car *vehicle = vehicle_of(client);
+	struct fleet *fleet = vehicle->fleet;
+	char filter[COMMAND_TOPIC_SIZE];
+	settle(vehicle);
+	vehicle->failures = 0;
+	fleet->counts->connections++;
+	fleet->counts->connected++;
+	snprintf(filter, sizeof filter, "$aws/commands/things/%s/#", vehicle->identity->reference_id);
+	if (mqtt_client_subscribe(client, filter) != RESULT_OK)
+		return; /* the connection is gone already: it will be told */
+	if (fleet->options->messages_per_second > 0)
+		vehicle->publish_us =
+			now_us() + (uint64_t)(spread(vehicle) * 1e6 / fleet->options->messages_per_second);
+}
+
+/* Twice as long each time, and never all vehicles at once. */
+static void schedule_connect(struct car *vehicle)
+{
+	double pause = BACK_OFF_MIN_US * pow(2, vehicle->failures < 10 ? vehicle->failures : 10);
+	vehicle->failures++;
+	vehicle->is_trying = false;
+	vehicle->connect_us = now_us() + (uint64_t)(fmin(pause, BACK_OFF_MAX_US) * (0.5 + spread(vehicle)));
+}
+
+static void on_closed(struct mqtt_client *client, bool was_connected, int reason)
+{
+	struct car *vehicle = vehicle_of(client);
+	struct fleet_counts *counts = vehicle->fleet->counts;
+	counts->connected -= was_connected;
+	counts->disconnections += was_connected;
+	counts->refusals += !was_connected && reason != 0;
+	if (was_connected || reason != 0 || vehicle->failures >= FAILURES_SETTLED)
+		settle(vehicle);
+	schedule_connect(vehicle);
+}
+
+static void on_acknowledged(struct mqtt_client *client, int message_id, int reason)
+{
+	struct car *vehicle = vehicle_of(client);
+	struct fleet_counts *counts = vehicle->fleet->counts;
+	for (unsigned i = 0; i < vehicle->sent_count; i++) {
+		struct unacknowledged *sent = &vehicle->sent[(vehicle->sent_first + i) % UNACKNOWLEDGED_MAX];
+		if (sent->message_id != message_id)
+			continue;
+		sent->message_id = 0;
+		counts->acknowledged++;
+		counts->refused += reason >= 0x80;
+		latency_add(&counts->latency, now_us() - sent->sent_us);
+		break;
+	}
+	while (vehicle->sent_count > 0 && vehicle->sent[vehicle->sent_first].message_id == 0) {
+		vehicle->sent_first = (vehicle->sent_first + 1) % UNACKNOWLEDGED_MAX;
+		vehicle->sent_count--;
+	}
+}
+
+static void on_message(struct mqtt_client *client, const char *topic, struct span payload)
+{
+	struct car *vehicle = vehicle_of(client);
+	struct fleet_counts *counts = vehicle->fleet->counts;
+	struct buf *json = &vehicle->fleet->json;
+	struct answer answer = {.due_us = now_us() + OBEY_US};
+	size_t place = 0;
+	int message_id;
+	if (strstr(topic, "/response/rejected/") != NULL)
+		counts->commands_rejected++;
+	if (command_answer_topic(topic, answer.topic) != RESULT_OK)
+		return;
+	counts->commands++;
+	command_read_name(payload, answer.name, sizeof answer.name);
+	if (vehicle->answers == NULL)
+		vehicle->answers = calloc(ANSWERS_MAX, sizeof *vehicle->answers);
+	while (vehicle->answers != NULL && place < ANSWERS_MAX && vehicle->answers[place].due_us != 0)
+		place++;
+	if (vehicle->answers == NULL || place == ANSWERS_MAX)
+		return; /* too much at once: it runs into its time-out, as in a car */
+	vehicle->answers[place] = answer;
+	buf_clear(json);
+	if (command_write_progress(json) == RESULT_OK &&
+	    mqtt_client_publish(client, answer.topic, buf_span(json), &message_id) != RESULT_OK)
+		vehicle->answers[place].due_us = 0;
+}
+
+static const struct mqtt_callbacks callbacks = {on_connected, on_closed, on_acknowledged, on_message};
+
+/* ---- what a vehicle does by itself -------------------------------------------------------------------------- */
+
+static void drive_on(struct car *vehicle, uint64_t at_us)
+{
+	drive_advance(&vehicle->drive, (double)(at_us - vehicle->advanced_us) / 1e6);
+	vehicle->advanced_us = at_us;
+}
+
+static void send_telemetry(struct car *vehicle, uint64_t at_us)
+{
+	struct fleet *fleet = vehicle->fleet;
+	char topic[64];
+	int message_id;
+	vehicle->publish_us += (uint64_t)(1e6 / fleet->options->messages_per_second);
+	if (vehicle->publish_us + 1000000 < at_us)
+		vehicle->publish_us = at_us; /* what was missed while we were busy is not made up for */
+	if (vehicle->sent_count == UNACKNOWLEDGED_MAX)
+		return;
+	drive_on(vehicle, at_us);
+	buf_clear(&fleet->json);
+	snprintf(topic, sizeof topic, "vehicles/%s/signals", vehicle->identity->reference_id);
+	if (drive_write(&vehicle->drive, clock_now_ms(clock_system()), &fleet->json) != RESULT_OK ||
+	    mqtt_client_publish(&vehicle->client, topic, buf_span(&fleet->json), &message_id) != RESULT_OK)
+		return;
+	unsigned place = (vehicle->sent_first + vehicle->sent_count++) % UNACKNOWLEDGED_MAX;
+	vehicle->sent[place] = (struct unacknowledged){message_id, at_us};
+	fleet->counts->published++;
+}
+
+static void send_answers(struct car *vehicle, uint64_t at_us)
+{
+	struct buf *json = &vehicle->fleet->json;
+	int message_id;
+	for (size_t i = 0; i < ANSWERS_MAX; i++) {
+		struct answer *answer = &vehicle->answers[i];
+		if (answer->due_us == 0 || answer->due_us > at_us)
+			continue;
+		answer->due_us = 0;
+		drive_on(vehicle, at_us);
+		buf_clear(json);
+		if (command_obey(&vehicle->drive, answer->name, vehicle->fleet->options->failing, json) != RESULT_OK ||
+		    mqtt_client_publish(&vehicle->client, answer->topic, buf_span(json), &message_id) != RESULT_OK)
+			return;
+	}
+}
+
+static void try_connect(struct car *vehicle)
+{
+	struct note note = {0};
+	vehicle->is_trying = true;
+	if (mqtt_client_connect(&vehicle->client, &note) == RESULT_OK)
+		return;
+	if (vehicle->failures >= FAILURES_SETTLED)
+		settle(vehicle);
+	schedule_connect(vehicle);
+}
+
+/* Everything that is due; at most once a turn of a millisecond. */
+static void scan(struct fleet *fleet, uint64_t at_us)
+{
+	const struct fleet_options *options = fleet->options;
+	if (at_us < fleet->next_scan_us)
+		return;
+	fleet->next_scan_us = at_us + 1000;
+	if (fleet->next_connect_us + 1000000 < at_us)
+		fleet->next_connect_us = at_us;
+	for (size_t i = 0; i < options->count; i++) {
+		struct car *vehicle = &fleet->vehicles[i];
+		if (vehicle->client.is_connected) {
+			if (vehicle->answers != NULL)
+				send_answers(vehicle, at_us);
+			if (options->messages_per_second > 0 && vehicle->publish_us <= at_us)
+				send_telemetry(vehicle, at_us);
+		} else if (!vehicle->is_trying && vehicle->connect_us <= at_us && fleet->next_connect_us <= at_us) {
+			fleet->next_connect_us += (uint64_t)(1e6 / options->connects_per_second);
+			try_connect(vehicle);
+		}
+	}
+}
+
+/* ---- the run ------------------------------------------------------------------------------------------------ */
+
+static enum result open_vehicles(struct fleet *fleet, struct note *note)
+{
+	const struct fleet_options *options = fleet->options;
+	fleet->vehicles = calloc(options->count, sizeof *fleet->vehicles);
+	if (fleet->vehicles == NULL)
+		return RESULT_MEMORY;
+	for (size_t i = 0; i < options->count; i++) {
+		struct car *vehicle = &fleet->vehicles[i];
+		const struct vehicle_identity *identity = &options->vehicles[i];
+		vehicle->fleet = fleet;
+		vehicle->identity = identity;
+		vehicle->random = identity->number;
+		vehicle->advanced_us = now_us();
+		drive_start(&vehicle->drive, options->seed, identity->number);
+		TRY(mqtt_client_open(&fleet->loop, &vehicle->client, &callbacks, identity->reference_id, identity->path,
+				     identity->path, note));
+	}
+	return RESULT_OK;
+}
+
+static void close_vehicles(struct fleet *fleet)
+{
+	/* The last one stands first in the loop's list. */
+	for (size_t i = fleet->options->count; fleet->vehicles != NULL && i-- > 0;) {
+		mqtt_client_close(&fleet->vehicles[i].client);
+		free(fleet->vehicles[i].answers);
+	}
+	free(fleet->vehicles);
+}
+
+static bool is_over(struct fleet *fleet, uint64_t at_us)
+{
+	const struct fleet_options *options = fleet->options;
+	if (fleet->began_us == 0 && fleet->settled == options->count) {
+		fleet->began_us = at_us;
+		fleet->acknowledged_before = fleet->counts->acknowledged;
+		if (options->tell_settled != NULL)
+			options->tell_settled(fleet->counts);
+	}
+	return fleet->began_us != 0 && options->seconds > 0 &&
+	       at_us - fleet->began_us >= (uint64_t)(options->seconds * 1e6);
+}
+
+static void run(struct fleet *fleet, const volatile int *is_stopped)
+{
+	struct fleet_counts *counts = fleet->counts;
+	int turn_ms = fleet->options->messages_per_second > 0 ? TURN_MS : IDLE_TURN_MS;
+	uint64_t at_us = now_us();
+	while (!*is_stopped && !is_over(fleet, at_us)) {
+		scan(fleet, at_us);
+		mqtt_loop_turn(&fleet->loop, fleet->settled < fleet->options->count ? TURN_MS : turn_ms);
+		at_us = now_us();
+	}
+	if (fleet->began_us != 0) {
+		counts->seconds = (double)(at_us - fleet->began_us) / 1e6;
+		counts->measured = counts->acknowledged - fleet->acknowledged_before;
+	}
+	for (uint64_t until = at_us + END_WAIT_US; at_us < until && counts->acknowledged < counts->published;) {
+		mqtt_loop_turn(&fleet->loop, TURN_MS);
+		at_us = now_us();
+	}
+}
+
+enum result fleet_run(const struct fleet_options *options, const volatile int *is_stopped,
+		      struct fleet_counts *ret_counts, struct note *note)
+{
+	struct fleet fleet = {.options = options, .counts = ret_counts, .loop = {.epoll = -1}};
+	*ret_counts = (struct fleet_counts){0};
+	enum result result = mqtt_loop_open(options->endpoint, &fleet.loop);
+	if (result == RESULT_OK)
+		result = open_vehicles(&fleet, note);
+	if (result == RESULT_OK)
+		run(&fleet, is_stopped);
+	close_vehicles(&fleet);
+	mqtt_loop_close(&fleet.loop);
+	buf_release(&fleet.json);
+	return result;
+}

@@ -1,0 +1,477 @@
+"""Vehicles that connect: admission, telemetry, commands, and the cut. Each against the whole platform and a real client."""
+import itertools
+import json
+import socket
+import time
+
+import pytest
+
+from certificates import issue, key_pem, make_csr, new_key
+from conftest import make_vin
+from mqtt import Mqtt, Vehicle, eventually
+
+REFUSED = 135  # MQTT 5, 0x87: not authorised
+DENIED = 128   # a SUBACK's codes at and above
+_devices = (f"DRIVE-{time.monotonic_ns()}-{n}" for n in itertools.count(1))
+NOW_MS = 1_780_000_000_000
+
+
+@pytest.fixture
+def new_vehicle(platform, tmp_path):
+    made = []
+
+    def make():
+        made.append(Vehicle(platform, tmp_path, make_vin(), next(_devices)))
+        return made[-1]
+
+    yield make
+    for vehicle in made:
+        vehicle.close()
+
+
+@pytest.fixture
+def vehicle(new_vehicle):
+    return new_vehicle()
+
+
+def row(platform, vehicle):
+    answer = platform.client("admin").get(f"/v1/vehicles/{vehicle.id}")
+    assert answer.status == 200, answer
+    return answer
+
+
+def change_state(platform, vehicle, state):
+    current = row(platform, vehicle)
+    answer = platform.client("admin").request("PATCH", f"/v1/vehicles/{vehicle.id}", {"state": state},
+                                              headers={"If-Match": current.headers["etag"]})
+    assert answer.status == 200, answer
+    return time.monotonic()
+
+
+def change_tcu(platform, vehicle, new_device):
+    """When the API had answered."""
+    if new_device is not None:
+        platform.load_devices(new_device)
+    answer = platform.client("service-center").post("/v1/tcu-changes", {
+        "referenceId": vehicle.id, "deviceId": vehicle.device_id, "newDeviceId": new_device})
+    assert answer.status == 200, answer
+    return time.monotonic()
+
+
+def latest(platform, vehicle):
+    answer = platform.client("crm").get(f"/v1/vehicles/{vehicle.id}/signals/latest")
+    assert answer.status == 200, answer
+    assert answer.json["referenceId"] == vehicle.id
+    return {name: signal["value"] for name, signal in answer.json["signals"].items()}
+
+
+def points(platform, vehicle, **query):
+    text = "&".join(f"{name}={value}" for name, value in query.items())
+    answer = platform.client("crm").get(f"/v1/vehicles/{vehicle.id}/signals?{text}")
+    assert answer.status == 200, answer
+    return [point["value"] for point in answer.json["points"]]
+
+
+def send_command(platform, vehicle, name="lock", timeout=30, **members):
+    answer = platform.client("crm").post(f"/v1/vehicles/{vehicle.id}/commands",
+                                         {"name": name, "timeoutSeconds": timeout, **members})
+    assert answer.status == 202, answer
+    return answer.json["commandId"]
+
+
+def command(platform, vehicle, command_id):
+    answer = platform.client("crm").get(f"/v1/vehicles/{vehicle.id}/commands/{command_id}")
+    assert answer.status == 200, answer
+    return answer.json
+
+
+# ---- who may connect --------------------------------------------------------------------------------------
+
+
+def test_a_client_id_that_is_not_the_certificates_is_refused(new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    for client_id in (other.id, one.id.upper(), one.id[:-1], "vinveild", "factory"):
+        one.connection(client_id).connect(expect=REFUSED)
+
+
+def test_without_a_certificate_nobody_connects(platform, vehicle):
+    for transport in ("tcp", "websockets"):
+        assert Mqtt(platform, vehicle.id, transport=transport).connect(expect=None) != 0
+    assert Mqtt(platform, "vinveild", user="vinveild").connect(expect=None) != 0
+
+
+def test_certificates_of_others_are_refused(platform, vehicle, tmp_path):
+    """An operator's, a self-signed one in the vehicle's name, and one whose authority only calls itself ours."""
+    paths = platform.info["clients"]["admin"]
+    assert Mqtt(platform, "admin", paths["certificate"], paths["key"]).connect(expect=None) == "refused"
+    certificate, key, _ = issue(tmp_path, vehicle.id)
+    assert Mqtt(platform, vehicle.id, certificate, key).connect(expect=None) == "refused"
+    operator_root = (platform.directory / "ca/operator-root.pem", platform.directory / "roots/operator-root.key")
+    certificate, key, _ = issue(tmp_path, vehicle.id, operator_root)
+    assert Mqtt(platform, vehicle.id, certificate, key).connect(expect=None) == "refused"
+
+
+@pytest.mark.parametrize("transport,protocol,port", [("tcp", 5, "port"), ("tcp", 4, "port"), ("tcp", 5, "portAlpn"),
+                                                     ("websockets", 5, "portWebSockets"),
+                                                     ("websockets", 4, "portWebSockets")])
+def test_a_vehicle_connects_on_every_listener(platform, vehicle, transport, protocol, port):
+    alpn = "x-amzn-mqtt-ca" if port == "portAlpn" else None
+    connection = vehicle.connect(transport=transport, protocol=protocol, port=platform.info["mqtt"][port], alpn=alpn)
+    connection.send_signals({"Vehicle.Speed": 7.5})
+    eventually("what it sent is there", lambda: latest(platform, vehicle).get("Vehicle.Speed") == 7.5)
+
+
+def test_the_first_connection_makes_it_active_and_a_user_name_is_ignored(platform, vehicle):
+    assert row(platform, vehicle).json["state"] == "provisioned"
+    vehicle.connect(user="whoever")
+    eventually("it is active", lambda: row(platform, vehicle).json["state"] == "active")
+
+
+# ---- topics -----------------------------------------------------------------------------------------------
+
+
+def test_filters_that_reach_others_are_refused(new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    connection = one.connect()
+    filters = [f"vehicles/{other.id}/signals", f"vehicles/{other.id}/#", "vehicles/+/signals", "#", "+/+/signals", "$SYS/#",
+               f"$share/group/vehicles/{one.id}/signals", f"$aws/commands/things/{other.id}/#",
+               "$aws/commands/things/+/executions/+/request/json", "$CONTROL/#", "$aws/certificates/create-from-csr/json/accepted"]
+    assert all(code >= DENIED for code in connection.subscribe(*filters))
+    own = [f"vehicles/{one.id}/#", one.commands_filter(), f"$aws/iotfleetwise/vehicles/{one.id}/collection_schemes"]
+    assert connection.subscribe(*own) == [1, 1, 1]
+
+
+def test_what_is_sent_in_the_name_of_another_is_not_stored(platform, new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    connection, listener = one.connect(), other.connect()
+    assert listener.subscribe(f"vehicles/{other.id}/#") == [1]
+    connection.publish(f"vehicles/{other.id}/signals", {"signals": {"Vehicle.Speed": 99}})
+    connection.publish(f"$aws/iotfleetwise/vehicles/{other.id}/signals", b"\x08\x01")
+    listener.send_signals({"Vehicle.TraveledDistance": 1})
+    eventually("its own is there", lambda: "Vehicle.TraveledDistance" in latest(platform, other))
+    assert "Vehicle.Speed" not in latest(platform, other) and "Vehicle.Speed" not in latest(platform, one)
+    topic, payload = listener.receive()
+    assert topic == f"vehicles/{other.id}/signals" and b"TraveledDistance" in payload, "it heard another vehicle"
+
+
+def test_no_will_is_ever_published(platform, new_vehicle):
+    """It would reach subscribers past the spool."""
+    one, other = new_vehicle(), new_vehicle()
+    topic = f"vehicles/{one.id}/signals"
+    connection = one.connection(will=(topic, '{"signals":{"Vehicle.Speed":1}}', 1, False))
+    if connection.connect(expect=None) == 0:
+        connection.paho.socket().shutdown(socket.SHUT_RDWR)  # without a farewell
+        assert connection.wait_closed() is not None
+    listener = one.connect()
+    assert listener.subscribe(topic) == [1]
+    other.connect().send_signals({"Vehicle.Speed": 2})
+    assert listener.receive(timeout=0.5) is None, "the will was published"
+
+
+# ---- telemetry --------------------------------------------------------------------------------------------
+
+
+def test_latest_values_and_ranges_by_reference_id(platform, vehicle):
+    connection = vehicle.connect()
+    for number in (3, 1, 2):  # late ones
+        connection.send_signals({"Vehicle.Speed": number, "Vehicle.IsMoving": True}, NOW_MS + number * 1000)
+    eventually("all is stored", lambda: len(points(platform, vehicle, name="Vehicle.Speed")) == 3)
+    assert latest(platform, vehicle) == {"Vehicle.Speed": 3, "Vehicle.IsMoving": True}
+    assert points(platform, vehicle, name="Vehicle.Speed") == [1, 2, 3]
+
+
+def test_what_comes_twice_is_stored_once(platform, vehicle):
+    connection = vehicle.connect()
+    for _ in range(3):
+        connection.send_signals({"Vehicle.Speed": 5}, NOW_MS)
+    connection.send_signals({"Vehicle.Speed": 6}, NOW_MS + 1)
+    eventually("the last one is stored", lambda: 6 in points(platform, vehicle, name="Vehicle.Speed"))
+    assert points(platform, vehicle, name="Vehicle.Speed") == [5, 6]
+
+
+def test_nonsense_is_acknowledged_and_stops_nothing(platform, vehicle):
+    connection = vehicle.connect()
+    topic = f"vehicles/{vehicle.id}/signals"
+    for payload in (b"", b"{", b"\xff\xfe", b'{"signals":{"Vehicle.Speed":NaN}}', b"[" * 500, b'{"signals":[]}',
+                    json.dumps({"signals": {"Vehicle.Speed": {"deep": [1]}}}).encode(), b"x" * 100_000):
+        connection.publish_and_wait(topic, payload)
+    connection.send_signals({"Vehicle.Speed": 4})
+    eventually("the good one is stored", lambda: latest(platform, vehicle).get("Vehicle.Speed") == 4)
+
+
+def test_a_stranger_reads_no_telemetry(platform, vehicle):
+    vehicle.connect().send_signals({"Vehicle.Speed": 4})
+    eventually("it is stored", lambda: latest(platform, vehicle))
+    for path in ("signals/latest", "signals?name=Vehicle.Speed"):
+        assert platform.client("stranger").get(f"/v1/vehicles/{vehicle.id}/{path}").status == 404
+        assert platform.client("factory").get(f"/v1/vehicles/{vehicle.id}/{path}").status == 403
+
+
+def test_a_flood_by_one_vehicle_does_not_harm_another(platform, new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    flooding, calm = one.connect(), other.connect()
+    for number in range(2000):
+        flooding.publish(f"vehicles/{one.id}/signals", {"timestamp": NOW_MS + number, "signals": {"Vehicle.Speed": 1}})
+    for number in range(20):
+        calm.send_signals({"Vehicle.Speed": number})
+    assert flooding.wait_closed() is not None, "the flood was not limited"
+    assert not calm.closed.is_set()
+    eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 19)
+
+
+# ---- commands ---------------------------------------------------------------------------------------------
+
+
+def test_a_command_and_its_answer(platform, vehicle):
+    connection = vehicle.connect()
+    assert connection.subscribe(f"$aws/commands/things/{vehicle.id}/#") == [1]
+    command_id = send_command(platform, vehicle, "unlock", payload={"name": "unlock", "doors": ["driver"]})
+    topic, payload = connection.receive()
+    assert topic == f"$aws/commands/things/{vehicle.id}/executions/{command_id}/request/json"
+    assert json.loads(payload) == {"name": "unlock", "doors": ["driver"]}
+    vehicle.answer_command(connection, topic, "IN_PROGRESS")
+    eventually("it is under way", lambda: command(platform, vehicle, command_id)["status"] == "IN_PROGRESS")
+    vehicle.answer_command(connection, topic, "SUCCEEDED", result={"locked": {"b": False}})
+    done = eventually("it is done", lambda: (now := command(platform, vehicle, command_id))["status"] == "SUCCEEDED" and now)
+    assert done["name"] == "unlock" and done["result"] == {"locked": {"b": False}}
+
+
+def test_what_cannot_follow_is_rejected_to_the_vehicle(platform, vehicle):
+    connection = vehicle.connect()
+    answers = f"$aws/commands/things/{vehicle.id}/executions/+/response/+/json"
+    assert connection.subscribe(vehicle.commands_filter(), answers) == [1, 1]
+    command_id = send_command(platform, vehicle)
+    topic, _ = connection.receive()
+    vehicle.answer_command(connection, topic, "FAILED", statusReason={"reasonCode": "JAMMED", "reasonDescription": "door"})
+    vehicle.answer_command(connection, topic, "SUCCEEDED")
+    heard = [connection.receive()[0] for _ in range(2)]
+    assert [name.rsplit("/", 2)[1] for name in heard] == ["accepted", "rejected"]
+    failed = command(platform, vehicle, command_id)
+    assert failed["status"] == "FAILED" and failed["statusReason"]["reasonCode"] == "JAMMED"
+
+
+def test_a_command_waits_for_a_vehicle_that_is_away(platform, vehicle):
+    command_id = send_command(platform, vehicle)
+    assert command(platform, vehicle, command_id)["status"] == "CREATED"
+    connection = vehicle.connect()
+    connection.subscribe(vehicle.commands_filter())
+    topic, _ = connection.receive()
+    assert command_id in topic
+
+
+def test_a_time_out_is_not_the_last_word(platform, vehicle):
+    connection = vehicle.connect()
+    connection.subscribe(vehicle.commands_filter())
+    command_id = send_command(platform, vehicle, timeout=1)
+    topic, _ = connection.receive()
+    eventually("it is timed out", lambda: command(platform, vehicle, command_id)["status"] == "TIMED_OUT")
+    vehicle.answer_command(connection, topic, "SUCCEEDED")
+    eventually("it was done after all", lambda: command(platform, vehicle, command_id)["status"] == "SUCCEEDED")
+
+
+def test_another_vehicle_cannot_answer(platform, new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    connection = one.connect()
+    connection.subscribe(one.commands_filter())
+    command_id = send_command(platform, one)
+    topic, _ = connection.receive()
+    intruder = other.connect()
+    intruder.publish(topic.replace("/request/json", "/response/json"), {"status": "SUCCEEDED"})
+    intruder.publish(topic.replace(one.id, other.id).replace("/request/json", "/response/json"), {"status": "SUCCEEDED"})
+    intruder.send_signals({"Vehicle.Speed": 1}) if not intruder.closed.wait(0.5) else None
+    assert command(platform, one, command_id)["status"] == "CREATED"
+
+
+# ---- the cut ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websockets"])
+def test_a_tcu_change_cuts_the_line_and_the_new_unit_comes_back(platform, vehicle, transport):
+    connection = vehicle.connect(transport=transport)
+    old_certificate, old_key, old_id = vehicle.certificate, vehicle.key, vehicle.id
+    new_device = next(_devices)
+    answered = change_tcu(platform, vehicle, new_device)
+    closed = connection.wait_closed()
+    assert closed is not None and closed - answered < 2, "the live session goes on"
+    for _ in range(3):
+        assert Mqtt(platform, old_id, old_certificate, old_key, transport=transport).connect(expect=REFUSED)
+    vehicle.device_id = new_device
+    vehicle.provision()
+    assert vehicle.id == old_id
+    vehicle.connect(transport=transport).send_signals({"Vehicle.Speed": 33})
+    eventually("the new unit's telemetry is there", lambda: latest(platform, vehicle).get("Vehicle.Speed") == 33)
+    assert Mqtt(platform, old_id, old_certificate, old_key).connect(expect=REFUSED)
+
+
+def test_deleting_the_tcu_cuts_the_line(platform, vehicle):
+    connection = vehicle.connect()
+    change_tcu(platform, vehicle, None)
+    assert connection.wait_closed() is not None
+    vehicle.connection().connect(expect=REFUSED)
+
+
+def test_suspension_cuts_the_line_and_resumption_opens_it(platform, vehicle):
+    connection = vehicle.connect()
+    eventually("it is active", lambda: row(platform, vehicle).json["state"] == "active")
+    change_state(platform, vehicle, "suspended")
+    assert connection.wait_closed() is not None
+    vehicle.connection().connect(expect=REFUSED)
+    change_state(platform, vehicle, "active")
+    eventually("it may connect again", lambda: vehicle.connection().connect(expect=None) == 0)
+
+
+def test_decommissioning_cuts_the_line_for_good(platform, vehicle):
+    connection = vehicle.connect()
+    change_state(platform, vehicle, "decommissioned")
+    assert connection.wait_closed() is not None
+    vehicle.connection().connect(expect=REFUSED)
+
+
+def test_a_cut_leaves_the_others_connected(platform, new_vehicle):
+    one, other = new_vehicle(), new_vehicle()
+    cut, kept = one.connect(), other.connect()
+    change_tcu(platform, one, next(_devices))
+    assert cut.wait_closed() is not None
+    kept.send_signals({"Vehicle.Speed": 2})
+    assert not kept.closed.is_set()
+
+
+# ---- claims -----------------------------------------------------------------------------------------------
+
+CREATE = "$aws/certificates/create-from-csr/json"
+
+
+class Claim(Mqtt):
+    """A telematics unit with the claim certificate it left the factory with."""
+
+    def __init__(self, platform, client_id=None, **options):
+        mqtt = platform.info["mqtt"]
+        super().__init__(platform, client_id or f"unit-{next(_devices)}", mqtt["claimCertificate"], mqtt["claimKey"],
+                         **options)
+        self.provision_topic = f"$aws/provisioning-templates/{mqtt['template']}/provision/json"
+
+    def ask(self, topic, request):
+        """("accepted" or "rejected", the answer)."""
+        self.publish(topic, request)
+        heard, payload = self.receive()
+        assert heard.rsplit("/", 1)[0] == topic
+        return heard.rsplit("/", 1)[1], json.loads(payload)
+
+    def start(self):
+        self.connect()
+        assert self.subscribe(*(f"{topic}/{what}" for topic in (CREATE, self.provision_topic)
+                                for what in ("accepted", "rejected"))) == [1] * 4
+        return self
+
+    def certificate_for(self, key):
+        verdict, answer = self.ask(CREATE, {"certificateSigningRequest": make_csr(key)})
+        assert verdict == "accepted", answer
+        return answer
+
+    def provision(self, token, vin, device):
+        return self.ask(self.provision_topic, {"certificateOwnershipToken": token,
+                                               "parameters": {"VIN": vin, "DeviceId": device}})
+
+
+@pytest.fixture
+def claim(platform):
+    made = Claim(platform).start()
+    yield made
+    made.close()
+
+
+def keep(directory, name, certificate, key):
+    paths = directory / f"{name}.pem", directory / f"{name}.key"
+    paths[0].write_text(certificate)
+    paths[1].write_text(key_pem(key))
+    return paths
+
+
+def test_a_unit_provisions_itself_by_claim(platform, claim, tmp_path):
+    device, key = next(_devices), new_key()
+    platform.load_devices(device)
+    ahead = claim.certificate_for(key)
+    paths = keep(tmp_path, "unit", ahead["certificatePem"], key)
+    verdict, answer = claim.provision(ahead["certificateOwnershipToken"], make_vin(), device)
+    assert verdict == "accepted", answer
+    vehicle = Mqtt(platform, answer["thingName"], *paths)
+    eventually("it may connect", lambda: vehicle.connect(expect=None) == 0)
+    vehicle.send_signals({"Vehicle.Speed": 11})
+    vehicle.close()
+    assert platform.client("factory").get(f"/v1/vehicles?deviceId={device}").status == 200
+
+
+def test_a_certificate_issued_ahead_connects_nowhere(platform, claim, tmp_path):
+    from cryptography import x509
+    key = new_key()
+    ahead = claim.certificate_for(key)
+    paths = keep(tmp_path, "ahead", ahead["certificatePem"], key)
+    name = x509.load_pem_x509_certificate(ahead["certificatePem"].encode()).subject.get_attributes_for_oid(
+        x509.NameOID.COMMON_NAME)[0].value
+    Mqtt(platform, name, *paths).connect(expect=REFUSED)
+
+
+def test_a_token_is_good_once_and_for_known_devices_only(platform, claim):
+    device = next(_devices)
+    platform.load_devices(device)
+    verdict, answer = claim.provision(claim.certificate_for(new_key())["certificateOwnershipToken"], make_vin(),
+                                      "NOT-IN-THE-MANIFEST")
+    assert verdict == "rejected" and answer["statusCode"] >= 400 and answer["errorCode"] and answer["errorMessage"]
+    token = claim.certificate_for(new_key())["certificateOwnershipToken"]
+    assert claim.provision(token, make_vin(), device)[0] == "accepted"
+    verdict, answer = claim.provision(token, make_vin(), device)
+    assert verdict == "rejected", answer
+
+
+def test_answers_reach_the_asking_connection_only(platform, claim):
+    other = Claim(platform).start()
+    claim.certificate_for(new_key())
+    assert other.receive(timeout=0.5) is None, "another claim heard the answer"
+    other.close()
+
+
+def test_a_claim_may_do_nothing_else(platform, vehicle, claim):
+    assert all(code >= DENIED for code in claim.subscribe(f"vehicles/{vehicle.id}/#", "#", "$aws/commands/things/#"))
+    claim.publish(f"vehicles/{vehicle.id}/signals", {"signals": {"Vehicle.Speed": 66}})
+    vehicle.connect().send_signals({"Vehicle.TraveledDistance": 1})
+    eventually("the vehicle's own is there", lambda: latest(platform, vehicle))
+    assert "Vehicle.Speed" not in latest(platform, vehicle)
+
+
+def test_a_claim_cannot_push_a_vehicle_off(platform, vehicle):
+    connection = vehicle.connect()
+    Claim(platform, vehicle.id).connect(expect=REFUSED)
+    connection.send_signals({"Vehicle.Speed": 1})
+    assert not connection.closed.is_set()
+
+
+# ---- the simulator ----------------------------------------------------------------------------------------
+
+
+def simulate(platform, *options):
+    return json.loads(platform.cli("simulate", "--json", *map(str, options)).stdout)
+
+
+@pytest.mark.parametrize("way,seed", [("api", 7001), ("claim", 7002)])
+def test_a_simulated_fleet_drives_and_goes_on(platform, tmp_path, way, seed):
+    options = ("--vehicles", 5, "--rate", 20, "--seconds", 1, "--provision", way, "--seed", seed, "--credentials",
+               tmp_path / "fleet")
+    first = simulate(platform, *options)
+    assert first["provisioned"] == first["connected"] == 5
+    assert first["published"] >= 50 and first["acknowledged"] == first["published"] and first["refused"] == 0
+    ids = sorted(path.name[7:43] for path in (tmp_path / "fleet").iterdir())
+    assert all(path.stat().st_mode & 0o77 == 0 for path in (tmp_path / "fleet").iterdir())
+    again = simulate(platform, *options)
+    assert again["provisioned"] == 0 and again["connected"] == 5
+    assert ids == sorted(path.name[7:43] for path in (tmp_path / "fleet").iterdir())
+    for reference_id in ids:
+        answer = platform.client("crm").get(f"/v1/vehicles/{reference_id}/signals/latest")
+        assert "Vehicle.CurrentLocation.Latitude" in answer.json["signals"], answer
+
+
+def test_simulated_vehicles_whose_keys_are_lost_get_new_ones(platform, tmp_path):
+    options = ("--vehicles", 2, "--rate", 0, "--seconds", 0.1, "--seed", 7003)
+    simulate(platform, *options, "--credentials", tmp_path / "one")
+    again = simulate(platform, *options, "--credentials", tmp_path / "two")
+    assert again["provisioned"] == again["connected"] == 2
+    assert ({path.name for path in (tmp_path / "one").iterdir()} == {path.name for path in (tmp_path / "two").iterdir()})
