@@ -22,8 +22,6 @@ struct spool_control {
 /* A body is its parts with a NUL between them. */
 static enum result append_locked(struct spool_control *control, enum telemetry_order_kind kind,
 				 const struct uuid *reference_id, const struct span *parts, size_t count)
-static enum result append_locked(struct spool_control *control, enum control_kind kind, const struct uuid *reference_id,
-				 const struct span *parts, size_t count)
 {
 	static const struct uuid nobody;
 	size_t size = count > 0 ? count - 1 : 0;
@@ -46,8 +44,6 @@ static enum result append_locked(struct spool_control *control, enum control_kin
 
 static enum result append(struct telemetry_control *base, enum telemetry_order_kind kind,
 			  const struct uuid *reference_id, const struct span *parts, size_t count, struct note *note)
-static enum result append(struct telemetry_control *base, enum control_kind kind, const struct uuid *reference_id,
-			  const struct span *parts, size_t count, struct note *note)
 {
 	struct spool_control *control = (struct spool_control *)base;
 
@@ -67,7 +63,6 @@ static enum result assign_vehicle(struct telemetry_control *control, const struc
 	const struct span id = span_of_text(tenant->text);
 
 	return append(control, ORDER_ASSIGN, reference_id, &id, 1, note);
-	return append(control, CONTROL_ASSIGN, reference_id, &id, 1, note);
 }
 
 static enum result set_retention(struct telemetry_control *control, const struct tenant_id *tenant, uint32_t days,
@@ -78,7 +73,6 @@ static enum result set_retention(struct telemetry_control *control, const struct
 	snprintf(text, sizeof(text), "%" PRIu32, days);
 	const struct span parts[] = {span_of_text(tenant->text), span_of_text(text)};
 	return append(control, ORDER_RETENTION, NULL, parts, 2, note);
-	return append(control, CONTROL_RETENTION, NULL, parts, 2, note);
 }
 
 static enum result put_decoder(struct telemetry_control *control, const struct tenant_id *tenant, const char *sync_id,
@@ -89,13 +83,11 @@ static enum result put_decoder(struct telemetry_control *control, const struct t
 	if (parts[1].size == 0 || parts[1].size > SYNC_ID_LENGTH_MAX)
 		return RESULT_INVALID;
 	return append(control, ORDER_DECODER, NULL, parts, 3, note);
-	return append(control, CONTROL_DECODER, NULL, parts, 3, note);
 }
 
 static enum result forget_vehicle(struct telemetry_control *control, const struct uuid *reference_id, struct note *note)
 {
 	return append(control, ORDER_FORGET, reference_id, NULL, 0, note);
-	return append(control, CONTROL_FORGET, reference_id, NULL, 0, note);
 }
 
 static const struct telemetry_control_ops ops = {
@@ -180,16 +172,6 @@ enum result control_order_read(const struct spool_record *record, struct control
 	else if (record->kind == ORDER_DECODER)
 		result = read_decoder(record->body, &order);
 	else if (record->kind == ORDER_FORGET)
-	struct control_order order = {.kind = (enum control_kind)record->kind, .reference_id = record->subject};
-	enum result result = RESULT_INVALID;
-
-	if (record->kind == CONTROL_ASSIGN)
-		result = tenant_id_parse(record->body, &order.tenant);
-	else if (record->kind == CONTROL_RETENTION)
-		result = read_retention(record->body, &order);
-	else if (record->kind == CONTROL_DECODER)
-		result = read_decoder(record->body, &order);
-	else if (record->kind == CONTROL_FORGET)
 		result = record->body.size == 0 ? RESULT_OK : RESULT_INVALID;
 	if (result == RESULT_OK)
 		*ret_order = order;

@@ -24,10 +24,6 @@ enum telemetry_order_kind { ORDER_ASSIGN = 1, ORDER_RETENTION = 2, ORDER_DECODER
 
 struct control_order {
 	enum telemetry_order_kind kind;
-enum control_kind { CONTROL_ASSIGN = 1, CONTROL_RETENTION = 2, CONTROL_DECODER = 3, CONTROL_FORGET = 4 };
-
-struct control_order {
-	enum control_kind kind;
 	struct uuid reference_id; /* ASSIGN, FORGET */
 	struct tenant_id tenant;  /* ASSIGN, RETENTION, DECODER */
 	uint32_t days;		  /* RETENTION; 0: the default */

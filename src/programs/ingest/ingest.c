@@ -222,7 +222,7 @@ static void turn(struct ingest *ingest, bool *ret_drained)
 static void drain_before(struct ingest *ingest, const struct spool_record *record)
 {
 	int64_t until_ms = monotonic_ms(ingest) + DRAIN_MS;
-	bool drained = record->kind != CONTROL_FORGET;
+	bool drained = record->kind != ORDER_FORGET;
 
 	while (!drained && !is_stopping(ingest) && monotonic_ms(ingest) < until_ms)
 		turn(ingest, &drained);

@@ -11,13 +11,13 @@ enum result order_carry_out(struct ingest *ingest, const struct spool_record *re
 		return RESULT_INVALID;
 	}
 	switch (order.kind) {
-	case CONTROL_ASSIGN:
+	case ORDER_ASSIGN:
 		return store->ops->assign(store, &order.reference_id, &order.tenant, note);
-	case CONTROL_RETENTION:
+	case ORDER_RETENTION:
 		return store->ops->set_retention(store, &order.tenant, order.days, note);
-	case CONTROL_DECODER:
+	case ORDER_DECODER:
 		return fleetwise_decoders_put(ingest->decoders, order.sync_id, order.document, note);
-	case CONTROL_FORGET:
+	case ORDER_FORGET:
 		return store->ops->forget(store, &order.reference_id, note);
 	}
 	return RESULT_INVALID;

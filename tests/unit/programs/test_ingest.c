@@ -370,7 +370,7 @@ static void test_orders_survive_being_written_and_read(void **state)
 	must(spool_reader_open(fixture->control_spool, NULL, &reader, &note), &note);
 	must(spool_read(reader, &record, &after, &note), &note);
 	must(control_order_read(&record, &order), &note);
-	assert_int_equal(order.kind, CONTROL_RETENTION);
+	assert_int_equal(order.kind, ORDER_RETENTION);
 	assert_int_equal(order.days, 30);
 	assert_string_equal(order.tenant.text, "demo");
 	must(spool_read(reader, &record, &after, &note), &note);
