@@ -83,7 +83,8 @@ class Mqtt:
         except (OSError, ssl.SSLError, ValueError):
             code = "refused"
         else:
-            self.thread = threading.Thread(target=self._run, daemon=True)
+            # As loop_start() does: told of a thread, paho leaves all writing to it.
+            self.thread = self.paho._thread = threading.Thread(target=self._run, daemon=True)
             self.thread.start()
             code = self._first_code()
         if expect is not None:
