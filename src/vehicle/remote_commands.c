@@ -291,11 +291,15 @@ static bool is_reason_code(struct span text)
 	return text.size > 0;
 }
 
+/* Of ASCII and, in UTF-8, U+0080 to U+009F: a terminal may obey either. */
 static bool holds_control_character(struct span text)
 {
-	for (size_t i = 0; i < text.size; i++)
-		if (text.data[i] < 0x20 || text.data[i] == 0x7f)
+	for (size_t i = 0; i < text.size; i++) {
+		bool is_c1 = i > 0 && text.data[i - 1] == 0xc2 && text.data[i] < 0xa0;
+
+		if (text.data[i] < 0x20 || text.data[i] == 0x7f || is_c1)
 			return true;
+	}
 	return false;
 }
 

@@ -198,6 +198,16 @@ def change_tcu(scene, new, wrong=None):
         "/v1/tcu-changes", {"referenceId": reference_id, "deviceId": wrong or device, "newDeviceId": new})
 
 
+def send_command(scene, reference_id=None, **members):
+    return scene.platform.client("crm").post(
+        f"/v1/vehicles/{reference_id or scene.vehicle()[2]}/commands", {"name": "door.lock", **members})
+
+
+def sent_command(scene):
+    reference_id = scene.vehicle()[2]
+    return reference_id, send_command(scene, reference_id).json["commandId"]
+
+
 def ask_reveal(scene, **members):
     body = {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why", **members}
     return scene.platform.client("investigator").post("/v1/reveal-requests", body)
@@ -296,6 +306,14 @@ SPECIFIC = {
     ("POST", VEHICLE + "/certificates", 422): lambda s: renew(s, "none"),
     ("GET", VEHICLE + "/access-report", 200): lambda s: s.platform.client("auditor").get(
         f"/v1/vehicles/{s.vehicle()[2]}/access-report"),
+    ("POST", VEHICLE + "/commands", 202): lambda s: send_command(s, payload={"door": 1}),
+    ("POST", VEHICLE + "/commands", 409): lambda s: send_command(s, decommissioned(s)),
+    ("POST", VEHICLE + "/commands", 422): lambda s: send_command(s, timeoutSeconds=0),
+    ("GET", VEHICLE + "/commands", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{sent_command(s)[0]}/commands?limit=1"),
+    ("GET", VEHICLE + "/commands/{commandId}", 200): lambda s: s.platform.client("crm").get(
+        "/v1/vehicles/{}/commands/{}".format(*sent_command(s))),
+    ("GET", "/v1/alerts", 200): lambda s: s.platform.client("auditor").get("/v1/alerts?kind=cloned-key&limit=2"),
     ("POST", "/v1/tcu-changes", 200): lambda s: change_tcu(s, None),
     ("POST", "/v1/tcu-changes", 409): lambda s: change_tcu(s, None, "ANOTHER"),
     ("POST", "/v1/tcu-changes", 422): lambda s: change_tcu(s, "same"),
@@ -376,7 +394,7 @@ def small_body(method, path):
         "/v1/tcu-changes": {"referenceId": NOBODY, "deviceId": "A", "newDeviceId": "B"},
         "/v1/reveal-requests": {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why"},
         "/v1/vehicles/{referenceId}": {"attributes": {}}, "/v1/vehicles/{referenceId}/certificates": {"csr": make_csr()},
-        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
+        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64}, "/v1/vehicles/{referenceId}/commands": {"name": "door.lock"},
     }
     return (json.dumps(bodies[path]).encode() if path in bodies else None), JSON
 

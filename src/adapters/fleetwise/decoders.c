@@ -131,7 +131,7 @@ static struct fleetwise_decoder *remove_at(struct fleetwise_decoders *decoders, 
 
 	decoders->count--;
 	memmove(decoders->entries + place, decoders->entries + place + 1,
-		(decoders->count - place) * sizeof *decoders->entries);
+		(decoders->count - place) * sizeof(struct fleetwise_decoder *));
 	return removed;
 }
 

@@ -88,7 +88,8 @@ static enum result read_signals(struct description *description, const json_t *j
 {
 	const json_t *signals = json_object_get(json, "signals");
 
-	scheme->signals = arena_alloc(description->arena, description->signal_count * sizeof *scheme->signals);
+	scheme->signals =
+		arena_alloc(description->arena, description->signal_count * sizeof(Fleetwise__SignalInformation *));
 	if (scheme->signals == NULL)
 		return RESULT_MEMORY;
 	if (signals == NULL || (json_is_string(signals) && strcmp(json_string_value(signals), ALL_SIGNALS) == 0))
@@ -273,7 +274,7 @@ enum result describe_schemes(struct description *description, struct agent_docum
 	char *sync_id;
 
 	TRY(check_schemes(description, schemes, &count));
-	message.schemes = arena_alloc(description->arena, count * sizeof *message.schemes);
+	message.schemes = arena_alloc(description->arena, count * sizeof(Fleetwise__CollectionScheme *));
 	if (message.schemes == NULL)
 		return RESULT_MEMORY;
 	message.n_schemes = count;

@@ -1,5 +1,5 @@
 /* Who is let in, and who leaves. */
-#include "gateway.h"
+#include "programs/mosquitto-plugin/gateway.h"
 
 #include "base/secret.h"
 #include "base/text.h"

@@ -1,4 +1,4 @@
-#include "claim_channel.h"
+#include "programs/mosquitto-plugin/claim_channel.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,5 @@
 /* What vinveild tells, and what time tells. */
-#include "gateway.h"
+#include "programs/mosquitto-plugin/gateway.h"
 
 #define TELL_MS	      1000
 

@@ -1,4 +1,4 @@
-#include "deliveries.h"
+#include "programs/mosquitto-plugin/deliveries.h"
 
 #include "base/secret.h"
 

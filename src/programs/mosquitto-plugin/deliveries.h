@@ -6,7 +6,7 @@
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_DELIVERIES_H
 #define VINVEIL_MOSQUITTO_PLUGIN_DELIVERIES_H
 
-#include "sessions.h"
+#include "programs/mosquitto-plugin/sessions.h"
 
 #define DELIVERIES_MAX	     ((size_t)1 << 16)
 #define DELIVERIES_BYTES_MAX ((size_t)64 << 20)

@@ -1,4 +1,4 @@
-#include "deny_list.h"
+#include "programs/mosquitto-plugin/deny_list.h"
 
 static void entries_release(struct deny_entries *entries)
 {

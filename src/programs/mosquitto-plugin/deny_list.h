@@ -6,7 +6,7 @@
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_DENY_LIST_H
 #define VINVEIL_MOSQUITTO_PLUGIN_DENY_LIST_H
 
-#include "key_set.h"
+#include "programs/mosquitto-plugin/key_set.h"
 
 #include "base/uuid.h"
 #include "crypto/certificate.h"

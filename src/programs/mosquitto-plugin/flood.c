@@ -1,6 +1,6 @@
-#include "flood.h"
+#include "programs/mosquitto-plugin/flood.h"
 
-#include "key_set.h"
+#include "programs/mosquitto-plugin/key_set.h"
 
 void flood_bucket_fill(struct flood_bucket *bucket, const struct flood_limit *limit, int64_t now_ms)
 {

@@ -1,4 +1,4 @@
-#include "gateway.h"
+#include "programs/mosquitto-plugin/gateway.h"
 
 #include "base/entropy.h"
 #include "base/secret.h"

@@ -6,12 +6,12 @@
 #define VINVEIL_MOSQUITTO_PLUGIN_GATEWAY_H
 
 #include "base/clock.h"
-#include "claim_channel.h"
-#include "deliveries.h"
-#include "deny_list.h"
-#include "options.h"
-#include "sessions.h"
-#include "spooling.h"
+#include "programs/mosquitto-plugin/claim_channel.h"
+#include "programs/mosquitto-plugin/deliveries.h"
+#include "programs/mosquitto-plugin/deny_list.h"
+#include "programs/mosquitto-plugin/options.h"
+#include "programs/mosquitto-plugin/sessions.h"
+#include "programs/mosquitto-plugin/spooling.h"
 
 /* What the broker does for the plugin. */
 struct broker_ops {

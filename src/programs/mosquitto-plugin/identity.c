@@ -1,8 +1,8 @@
-#include "identity.h"
+#include "programs/mosquitto-plugin/identity.h"
 
 #include "adapters/gateway/protocol.h"
 #include "base/text.h"
-#include "mask.h"
+#include "programs/mosquitto-plugin/mask.h"
 #include "vehicle/claim.h"
 
 #define URN_PREFIX "urn:uuid:"

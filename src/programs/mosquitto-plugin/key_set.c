@@ -1,4 +1,4 @@
-#include "key_set.h"
+#include "programs/mosquitto-plugin/key_set.h"
 
 #include "base/entropy.h"
 

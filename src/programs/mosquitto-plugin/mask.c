@@ -1,4 +1,4 @@
-#include "mask.h"
+#include "programs/mosquitto-plugin/mask.h"
 
 #define VIN_LENGTH  17
 #define HASH_DIGITS 64

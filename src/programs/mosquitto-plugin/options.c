@@ -1,4 +1,4 @@
-#include "options.h"
+#include "programs/mosquitto-plugin/options.h"
 
 #include "base/text.h"
 

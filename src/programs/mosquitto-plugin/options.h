@@ -3,8 +3,8 @@
 #define VINVEIL_MOSQUITTO_PLUGIN_OPTIONS_H
 
 #include "base/file.h"
-#include "flood.h"
-#include "topics.h"
+#include "programs/mosquitto-plugin/flood.h"
+#include "programs/mosquitto-plugin/topics.h"
 
 struct plugin_options {
 	char telemetry_spool[PATH_SIZE];

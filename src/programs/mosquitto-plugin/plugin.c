@@ -2,7 +2,7 @@
  * mosquitto_vinveil.so: the broker's events, told to the gateway in plain values, and what the gateway wants done, told to
  * the broker. Mosquitto 2.0, plugin API version 5. The only file here that knows the broker.
  */
-#include "gateway.h"
+#include "programs/mosquitto-plugin/gateway.h"
 
 #include "base/secret.h"
 

@@ -1,6 +1,6 @@
-#include "sessions.h"
+#include "programs/mosquitto-plugin/sessions.h"
 
-#include "key_set.h"
+#include "programs/mosquitto-plugin/key_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>

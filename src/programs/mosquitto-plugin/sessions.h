@@ -7,8 +7,8 @@
 #define VINVEIL_MOSQUITTO_PLUGIN_SESSIONS_H
 
 #include "adapters/gateway/protocol.h"
-#include "flood.h"
-#include "identity.h"
+#include "programs/mosquitto-plugin/flood.h"
+#include "programs/mosquitto-plugin/identity.h"
 
 struct session {
 	const void *client; /* the broker's */

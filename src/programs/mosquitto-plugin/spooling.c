@@ -1,6 +1,6 @@
-#include "spooling.h"
+#include "programs/mosquitto-plugin/spooling.h"
 
-#include "mask.h"
+#include "programs/mosquitto-plugin/mask.h"
 
 #define EVENTS_SEGMENT_SIZE ((size_t)1 << 20)
 #define EVENTS_SEGMENTS_MAX 128

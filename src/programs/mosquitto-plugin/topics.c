@@ -1,4 +1,4 @@
-#include "topics.h"
+#include "programs/mosquitto-plugin/topics.h"
 
 #include "adapters/gateway/protocol.h"
 

@@ -1,8 +1,8 @@
 /* What is published, subscribed to and delivered. */
-#include "gateway.h"
+#include "programs/mosquitto-plugin/gateway.h"
 
-#include "mask.h"
-#include "topics.h"
+#include "programs/mosquitto-plugin/mask.h"
+#include "programs/mosquitto-plugin/topics.h"
 
 #define SUBSCRIPTIONS_MAX 64
 #define COMMANDED_MAX	  ((size_t)1 << 20)

@@ -79,6 +79,7 @@ void client_open(struct mqtt_client *client, struct fixture *fixture, const stru
 	set_callbacks(client->mosquitto);
 	mosquitto_int_option(client->mosquitto, MOSQ_OPT_PROTOCOL_VERSION,
 			     options->version ? options->version : MQTT_PROTOCOL_V311);
+	mosquitto_int_option(client->mosquitto, MOSQ_OPT_TCP_NODELAY, 1);
 	snprintf(authority, sizeof(authority), "%s/server-ca.pem", fixture->directory);
 	assert_int_equal(mosquitto_tls_set(client->mosquitto, authority, NULL,
 					   credential ? credential->certificate_path : NULL,

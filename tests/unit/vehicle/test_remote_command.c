@@ -321,6 +321,8 @@ static void test_reports_that_are_none_are_refused(void **state)
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"lower\"}}", PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":\"a\\nb\"}}",
 		 PROBLEM_VALUE_INVALID},
+		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":\"\xc2\x9b\"}}",
+		 PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":1}}",
 		 PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"SUCCEEDED\",\"result\":1}", PROBLEM_VALUE_INVALID},
@@ -358,13 +360,13 @@ static void test_progress_and_end(void **state)
 		       PROBLEM_NONE);
 	assert_problem(report(fixture, &command,
 			      "{\"status\":\"SUCCEEDED\",\"statusReason\":{\"reasonCode\":\"OK\",\"reasonDescription\":"
-			      "\"Loud\"},\"result\":{\"level\":{\"s\":\"9\"}},\"executionId\":\"x\"}"),
+			      "\"Loud \xc3\xa4\"},\"result\":{\"level\":{\"s\":\"9\"}},\"executionId\":\"x\"}"),
 		       PROBLEM_NONE);
 	struct remote_command read = now(fixture, &session, &command);
 	assert_int_equal(read.status, COMMAND_SUCCEEDED);
 	assert_true(read.is_final);
 	assert_string_equal(read.reason_code, "OK");
-	assert_string_equal(read.reason_text, "Loud");
+	assert_string_equal(read.reason_text, "Loud \xc3\xa4");
 	assert_string_equal(read.result, "{\"level\":{\"s\":\"9\"}}");
 	assert_int_equal(read.version, 4);
 	assert_problem(report(fixture, &command, "{\"status\":\"FAILED\"}"), PROBLEM_TRANSITION_NOT_ALLOWED);
