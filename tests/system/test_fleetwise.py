@@ -19,12 +19,23 @@ _devices = (f"AGENT-{number}" for number in itertools.count(1))
 
 
 @pytest.fixture
-def agent(platform, tmp_path):
-    device = next(_devices)
-    platform.load_devices(device)
-    made = Agent(platform, tmp_path, make_vin(), device)
-    yield made
-    made.close()
+def new_agent(platform, tmp_path):
+    made = []
+
+    def make():
+        device = next(_devices)
+        platform.load_devices(device)
+        made.append(Agent(platform, tmp_path, make_vin(), device))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+@pytest.fixture
+def agent(new_agent):
+    return new_agent()
 
 
 class Agent(Vehicle):
@@ -115,22 +126,40 @@ def test_an_agent_gets_what_it_lacks_and_its_signals_have_names(platform, agent)
         f"FleetWise.{manifest.sync_id}.Signal.12345": 1}
 
 
-def test_an_agent_that_has_everything_is_left_alone(platform, agent):
-    made = json.loads(load(platform).stdout)
+def sync_ids(manifest, schemes):
+    return [manifest.sync_id, *(scheme.campaign_sync_id for scheme in schemes.collection_schemes)]
+
+
+def fetch(agent):
     connection = agent.start()
     agent.check_in(connection)
-    manifest, schemes = agent.receive_documents(connection)
+    return agent.receive_documents(connection)
+
+
+def test_an_agent_that_has_everything_is_left_alone(platform, new_agent):
+    load(platform)
+    manifest, schemes = fetch(new_agent())
     assert [scheme.time_based_collection_scheme.time_based_collection_scheme_period_ms
             for scheme in schemes.collection_schemes] == [10000]
-    time.sleep(10)  # the platform hears a vehicle every ten seconds
-    agent.check_in(connection, manifest.sync_id, schemes.collection_schemes[0].campaign_sync_id)
-    # Had something been sent, it would have come before what a second loading sends.
-    assert json.loads(load(platform, "--schemes", SCHEMES).stdout) != made
-    time.sleep(10)
-    agent.check_in(connection, manifest.sync_id, schemes.collection_schemes[0].campaign_sync_id)
+    complete = new_agent()
+    connection = complete.start()
+    complete.check_in(connection, *sync_ids(manifest, schemes))
+    # Checkins are answered in order: what that one was to get is there once the next one has its own.
+    assert fetch(new_agent()) == (manifest, schemes)
+    assert connection.messages.empty()
+
+
+def test_an_agent_with_an_earlier_loading_gets_what_has_changed(platform, agent, new_agent):
+    load(platform)
+    manifest, schemes = fetch(new_agent())
+    load(platform, "--schemes", SCHEMES)
+    connection = agent.start()
+    agent.check_in(connection, *sync_ids(manifest, schemes))
     topic, payload = connection.receive()
     assert topic == agent.topic("collection_schemes")
-    assert len(fleetwise.TYPE["CollectionSchemes"].FromString(payload).collection_schemes) == 2
+    newer = fleetwise.TYPE["CollectionSchemes"].FromString(payload)
+    assert fetch(new_agent()) == (manifest, newer) and newer != schemes
+    assert connection.messages.empty()
 
 
 def test_what_is_no_message_harms_nobody(platform, agent):
