@@ -29,9 +29,6 @@ static enum result add_signal(struct description *description, uint32_t id, Flee
 
 	if (signal == NULL)
 		return RESULT_MEMORY;
-	if (description->collected_count++ == COLLECTED_MAX)
-		return description_refuse(description, PROBLEM_VALUE_INVALID,
-					  "the schemes collect more than %d signals in all.", COLLECTED_MAX);
 	fleetwise__signal_information__init(signal);
 	signal->signal_id = id;
 	signal->sample_buffer_size = BUFFER_DEFAULT;
@@ -219,6 +216,10 @@ static enum result read_scheme(struct description *description, const json_t *js
 	TRY(read_options(description, json, scheme));
 	TRY(read_signals(description, json, is_listed, scheme));
 	TRY(read_when(description, json, is_listed, scheme));
+	description->collected_count += scheme->n_signals;
+	if (description->collected_count > COLLECTED_MAX)
+		return description_refuse(description, PROBLEM_VALUE_INVALID,
+					  "the schemes collect more than %d signals in all.", COLLECTED_MAX);
 	TRY(description_sync_id(description, name, &scheme->base, &sync_id));
 	scheme->campaign_sync_id = sync_id;
 	*ret_scheme = scheme;
