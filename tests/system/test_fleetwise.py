@@ -169,3 +169,25 @@ def test_what_is_no_message_harms_nobody(platform, agent):
         connection.publish_and_wait(agent.topic("checkins"), payload)
     connection.publish_and_wait(agent.topic("signals"), fleetwise.data([(0, 1, 1.5)], at=int(time.time() * 1000)))
     eventually("the good one", lambda: latest(platform, agent) == {"FleetWise.demo/car/1.Signal.1": 1.5})
+
+
+def content(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # a directory, a socket, or gone meanwhile
+        return b""
+
+
+def test_a_vin_that_an_agent_sends_is_kept_nowhere(platform, agent):
+    connection = agent.start()
+    vin, now = agent.vin.encode(), int(time.time() * 1000)
+    # Compressed, the second text refers to the first for its beginning: the VIN then stands nowhere in one piece.
+    signals = [(0, 1, b"starts with " + vin[:12]), (0, 2, vin), (0, 3, b"vin=" + vin + b";"), (0, 4, 1.0)]
+    payload = fleetwise.data(signals, at=now, dtc_data=fleetwise.dtc(0, b"P0420", vin))
+    assert vin not in snappy.compress(payload)
+    for form in (payload, snappy.compress(payload)):
+        connection.publish_and_wait(agent.topic("signals"), form)
+    connection.publish_and_wait(agent.topic("signals"), fleetwise.data([(0, 9, 9.0)], at=now + 1))
+    eventually("the last one", lambda: latest(platform, agent).get("FleetWise.demo/car/1.Signal.9") == 9)
+    assert agent.vin not in json.dumps(latest(platform, agent))
+    assert [path for path in platform.directory.rglob("*") if vin in content(path)] == []
