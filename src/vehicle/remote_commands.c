@@ -53,7 +53,7 @@ static void deliver(const struct platform *platform, const struct remote_command
 }
 
 enum result remote_commands_resend(const struct platform *platform, const struct tenant_id *tenant,
-				   const struct uuid *reference_id, struct note *note)
+				   const struct uuid *reference_id, int64_t since_ms, struct note *note)
 {
 	ARENA_CLEANUP struct arena arena = {.size_max = ARENA_OF(COMMANDS_WAITING_MAX)};
 	struct registry *registry = platform->registry;
@@ -65,11 +65,12 @@ enum result remote_commands_resend(const struct platform *platform, const struct
 	TRY(registry->ops->list_waiting_commands(registry, tenant, reference_id, clock_now_ms(platform->clock),
 						 COMMANDS_WAITING_MAX, &arena, &commands, &count, note));
 	for (size_t i = 0; i < count; i++)
-		deliver(platform, &commands[i]);
+		if (commands[i].created_at_ms <= since_ms)
+			deliver(platform, &commands[i]);
 	return RESULT_OK;
 }
 
-enum result remote_commands_resend_all(const struct platform *platform, struct note *note)
+enum result remote_commands_resend_all(const struct platform *platform, int64_t since_ms, struct note *note)
 {
 	struct registry *registry = platform->registry;
 	int64_t after_ms = clock_now_ms(platform->clock);
@@ -84,7 +85,7 @@ enum result remote_commands_resend_all(const struct platform *platform, struct n
 						      &count, note));
 		for (size_t i = 0; i < count; i++) {
 			after_ms = commands[i].expires_at_ms;
-			if (commands[i].status == COMMAND_CREATED)
+			if (commands[i].status == COMMAND_CREATED && commands[i].created_at_ms <= since_ms)
 				deliver(platform, &commands[i]);
 		}
 	}
