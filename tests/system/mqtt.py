@@ -1,4 +1,5 @@
 """A vehicle as the system tests see one: paho, mutual TLS, credentials as provisioning gave them."""
+import functools
 import json
 import queue
 import ssl
@@ -45,9 +46,10 @@ class Mqtt:
         self.protocol = protocol
         self.codes, self.messages = queue.Queue(), queue.Queue()
         self.acknowledged, self.subscribed = {}, queue.Queue()
-        self.closed, self.thread = threading.Event(), None
+        self.closed = threading.Event()
         self.closed_at = None
         self.changed = threading.Condition()
+        self.paho._thread_main = functools.partial(self._run, self.paho._thread_main)
         self.paho.on_connect = self._on_connect
         self.paho.on_disconnect = self._on_disconnect
         self.paho.on_message = lambda client, data, message: self.messages.put(message)
@@ -83,16 +85,15 @@ class Mqtt:
         except (OSError, ssl.SSLError, ValueError):
             code = "refused"
         else:
-            self.thread = threading.Thread(target=self._run, daemon=True)
-            self.thread.start()
+            self.paho.loop_start()
             code = self._first_code()
         if expect is not None:
             assert code == expect, f"{self.client_id}: CONNACK {code}, not {expect}"
         return code
 
-    def _run(self):
+    def _run(self, paho_thread):
         try:
-            self.paho.loop_forever()
+            paho_thread()
         except OSError:  # a TLS 1.3 server refuses a certificate by an alert after the handshake; paho lets that through
             self.closed_at = time.monotonic()
             self.closed.set()
@@ -148,8 +149,7 @@ class Mqtt:
     def close(self):
         self.comes_back = False
         self.paho.disconnect()
-        if self.thread is not None:
-            self.thread.join(TIMEOUT)
+        self.paho.loop_stop()
 
 
 class Vehicle:
