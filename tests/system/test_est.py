@@ -84,6 +84,12 @@ def test_a_claim_fetches_the_devices_first_certificate(platform, claim, vehicle,
     assert (entry["event"], entry["actor"], entry["serialNumber"]) == ("certificate-issued", "claim:est-tests", serial)
 
 
+def test_the_claim_that_dev_makes_enrolls_too(platform, vehicle, tmp_path):
+    mqtt = platform.info["mqtt"]
+    csr = make_csr(est.new_key(tmp_path, "tcu"), vehicle[1])
+    assert enroll(platform, csr, (mqtt["claimCertificate"], mqtt["claimKey"])).status == 200
+
+
 def test_every_attempt_of_a_claim_has_its_leaf(platform, claim, vehicle, tmp_path):
     reference_id, device_id = vehicle
     csr, unknown = make_csr(est.new_key(tmp_path, "tcu"), device_id), make_csr(est.new_key(tmp_path, "no"), "NO-SUCH-TCU")
