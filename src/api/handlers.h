@@ -19,6 +19,9 @@ route_handler vehicle_provision, vehicle_list, vehicle_read, vehicle_update, veh
 route_handler command_send, command_list, command_read;
 route_handler alert_list;
 
+/* signals.c */
+route_handler signals_read_latest, signals_read;
+
 /* tcu_changes.c, devices.c, reveal_requests.c */
 route_handler tcu_change_apply;
 route_handler manifest_answer;

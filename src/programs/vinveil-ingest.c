@@ -46,7 +46,7 @@ static const struct config_key keys[] = {
 	TEXT("spool", "telemetry", telemetry_spool, true, "the directory of the spool that the broker writes"),
 	TEXT("spool", "control", control_spool, true, "the directory of the spool that vinveild writes"),
 	TEXT("storage", "telemetry", store, true, "where telemetry is kept"),
-	NUMBER("storage", "retention_days", retention_days, 1, TELEMETRY_RETENTION_DAYS_MAX,
+	NUMBER("storage", "retention_days", retention_days, 1, TELEMETRY_RETENTION_MAX_DAYS,
 	       "how long, for tenants that say nothing else (default 90)"),
 	NUMBER("storage", "rejects_max", rejects_max, 1, 1000000, "payloads kept aside (default 1000)"),
 	NUMBER("storage", "reject_size", reject_size, 64, 131072, "bytes kept of each (default 2048)"),

@@ -39,17 +39,31 @@ static enum result add_messages(struct ingest *ingest, const struct telemetry_me
 
 /* ---- rejects ------------------------------------------------------------------------------------------------ */
 
-/* As text that hides nothing: an escape could stand for a letter of a VIN. */
-static void make_plain(char *text, size_t size)
+/* The byte that a \uXXXX stands for; '?' when it is none of ASCII. */
+static char escaped_byte(const char digits[static 4])
 {
-	for (size_t i = 0; i < size; i++) {
-		bool is_escape = text[i] == '\\' && i + 1 < size && text[i + 1] == 'u';
+	char copy[5] = {digits[0], digits[1], digits[2], digits[3]}, *end = NULL;
+	unsigned long unit = strtoul(copy, &end, 16);
 
-		for (size_t j = i; is_escape && j < size && j < i + 6; j++)
-			text[j] = '?';
-		if ((uint8_t)text[i] < 0x20 || (uint8_t)text[i] > 0x7e)
-			text[i] = '?';
+	return end == copy + 4 && unit >= 0x20 && unit <= 0x7e ? (char)unit : '?';
+}
+
+/* As plain text that hides nothing: an escape could stand for a letter of a VIN. Returns the size that is left. */
+static size_t make_plain(char *text, size_t size)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		char byte = text[i];
+
+		if (byte == '\\' && size - i >= 6 && text[i + 1] == 'u') {
+			byte = escaped_byte(text + i + 2);
+			i += 5;
+		}
+		text[kept++] = byte >= 0x20 && byte <= 0x7e ? byte : '?';
 	}
+	text[kept] = '\0';
+	return kept;
 }
 
 /* A protobuf may hold anything in any form: of it the size is kept. */
@@ -64,9 +78,9 @@ static enum result describe_payload(struct ingest *ingest, const struct spool_re
 		*ret_kept = (struct span){0};
 		return RESULT_OK;
 	}
-	make_plain(text, record->body.size);
+	size_t plain_size = make_plain(text, record->body.size);
 	text_withhold(text);
-	size_t length = strlen(text);
+	size_t length = strnlen(text, plain_size);
 	*ret_kept = span_of(text, length < ingest->config.reject_size ? length : ingest->config.reject_size);
 	return RESULT_OK;
 }
