@@ -60,6 +60,7 @@ RIGHT = {
     ("PATCH", "/v1/vehicles/{referenceId}"): 404, ("GET", "/v1/vehicles/{referenceId}/history"): 404,
     ("POST", "/v1/vehicles/{referenceId}/certificates"): 404, ("GET", "/v1/vehicles/{referenceId}/access-report"): 404,
     ("POST", "/v1/vehicles/{referenceId}/commands"): 404, ("GET", "/v1/vehicles/{referenceId}/commands"): 404,
+    ("GET", "/v1/vehicles/{referenceId}/signals/latest"): 404, ("GET", "/v1/vehicles/{referenceId}/signals"): 404,
     ("GET", "/v1/vehicles/{referenceId}/commands/{commandId}"): 404, ("GET", "/v1/alerts"): 200,
     ("POST", "/v1/tcu-changes"): 404, ("POST", "/v1/devices"): 200, ("POST", "/v1/reveal-requests"): 404,
     ("GET", "/v1/reveal-requests/{id}"): 404, ("POST", "/v1/reveal-requests/{id}/approve"): 404,

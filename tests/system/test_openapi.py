@@ -93,7 +93,7 @@ class Scene:
         self.platform, self.directory = platform, directory
         self.admin, self.factory = platform.client("admin"), platform.client("factory")
         self.slow = add_client(platform, directory, "openapi-slow", ["vehicle:read"], limits={"requestsPerSecond": 1, "burst": 1})
-        self.none = add_client(platform, directory, "openapi-none", ["signal:read"])
+        self.none = add_client(platform, directory, "openapi-none", ["vehicle:erase"])
         self.claim = est.new_claim(platform, directory, "openapi-claim")
         self.spent = est.new_claim(platform, directory, "openapi-spent", 1)
         self.late = {}
@@ -311,6 +311,12 @@ SPECIFIC = {
     ("POST", VEHICLE + "/commands", 422): lambda s: send_command(s, timeoutSeconds=0),
     ("GET", VEHICLE + "/commands", 200): lambda s: s.platform.client("crm").get(
         f"/v1/vehicles/{sent_command(s)[0]}/commands?limit=1"),
+    ("GET", VEHICLE + "/signals/latest", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals/latest"),
+    ("GET", VEHICLE + "/signals", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals?name=Vehicle.Speed&from=2026-01-01T00:00:00Z&limit=1"),
+    ("GET", VEHICLE + "/signals", 422): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals?name=.Speed"),
     ("GET", VEHICLE + "/commands/{commandId}", 200): lambda s: s.platform.client("crm").get(
         "/v1/vehicles/{}/commands/{}".format(*sent_command(s))),
     ("GET", "/v1/alerts", 200): lambda s: s.platform.client("auditor").get("/v1/alerts?kind=cloned-key&limit=2"),
