@@ -301,6 +301,14 @@ static void drain_telemetry(void)
 	spool_reader_close(reader);
 }
 
+/* False, so that it stands in a condition that is waited for. */
+static bool come_back(struct mqtt_client *client)
+{
+	if (client->is_down && mosquitto_reconnect(client->mosquitto) == MOSQ_ERR_SUCCESS)
+		client->is_down = false;
+	return false;
+}
+
 static void a_full_spool_refuses_and_takes_it_later(void **state)
 {
 	struct mqtt_client client;
@@ -316,13 +324,10 @@ static void a_full_spool_refuses_and_takes_it_later(void **state)
 	assert_true(client.is_down);
 	assert_in_range(kept, 250, 400); /* of 48 MiB */
 	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "--------"), kept);
-	/* libmosquitto keeps what was not acknowledged, and sends it again. */
+	/* libmosquitto keeps what was not acknowledged, and sends it again as often as it is connected. */
 	drain_telemetry();
-	client.is_down = false;
-	client.connack = -1;
-	assert_int_equal(mosquitto_reconnect(client.mosquitto), MOSQ_ERR_SUCCESS);
 	unsigned before = client.acknowledged;
-	CLIENT_AWAIT(&client, client.acknowledged > before);
+	CLIENT_AWAIT(&client, client.acknowledged > before || come_back(&client));
 	client_close(&client);
 	free(payload);
 	assert_true(count_telemetry(&fixture, &vehicle_id, "--------") >= 1);
