@@ -61,7 +61,8 @@ static size_t escape_length(const uint8_t *bytes, size_t begin, size_t end)
 	return length < end - begin ? length : end - begin;
 }
 
-/* What of the token is to be overwritten begins at *ret_from: an escape in front of it must stay, or JSON ends there. */
+/* What of the token is to be overwritten begins at *ret_from: an escape in front of it must stay, or JSON ends there.
+ */
 static bool is_secret(const uint8_t *bytes, size_t begin, size_t end, size_t *ret_from)
 {
 	size_t escape = escape_length(bytes, begin, end);
