@@ -118,7 +118,7 @@ class Installation:
         self.keyd, self.vinveild, self.broker, self.ingest = map(pwd.getpwnam, ("daemon", "nobody", "mosquitto", "backup"))
         hand_over(self.data, self.keyd, self.vinveild, self.broker, self.ingest)
         config = self.data / "keyd.conf"
-        config.write_text("".join(f"allow = {self.vinveild.pw_name}\n" if line.startswith("allow") else line
+        config.write_text("".join(f"allow = root {self.vinveild.pw_name}\n" if line.startswith("allow") else line
                                   for line in config.read_text().splitlines(keepends=True)))
         self.daemons = Daemons(self.data, place / "bin")
         self.profile = ("--profile", self.roots / "platform.conf")
@@ -152,6 +152,16 @@ class Installation:
         mqtt = {"host": "localhost", "port": made["connection"]["port"], "caCertificate": self.data / "ca/server-root.pem"}
         return Mqtt(types.SimpleNamespace(info={"mqtt": mqtt}), made["referenceId"], self.place / "car.pem",
                     self.place / "car.key")
+
+    def provision_by_claim(self, owner):
+        """A telematics unit that fetches its own certificate; with a claim that root has keyd issue."""
+        vinveil("claim", "add", "batch-1", "--count", "10", "--keyd", self.data / "run/keyd.sock", "--out",
+                self.place / "claims", *owner)
+        done = vinveil("simulate", "--vehicles", 1, "--provision", "claim", "--rate", 10, "--seconds", 1, "--endpoint",
+                       f"localhost:{self.port + 3}", "--ca", self.data / "ca/server-root.pem", "--claim-certificate",
+                       self.place / "claims/batch-1.pem", "--claim-key", self.place / "claims/batch-1.key",
+                       "--credentials", self.place / "units", "--json", *owner)
+        return json.loads(done.stdout)
 
     def latest(self, reference_id):
         """The speed that the client crm sees."""
@@ -200,6 +210,8 @@ def test_from_nothing_to_a_vehicle(place):
         vehicle.send_signals({"Vehicle.Speed": 12.5})
         vehicle.close()
         eventually("its telemetry is stored and read", lambda: installation.latest(made["referenceId"]) == 12.5)
+        report = installation.provision_by_claim(installation.client("plant", "device:manifest", "admin"))
+        assert report["provisioned"] == report["connected"] == 1 and report["acknowledged"] > 0, report
         installation.check_secrets()
     finally:
         codes = installation.daemons.stop()
