@@ -13,7 +13,7 @@
 struct peer_certificate {
 	struct serial serial; /* right-aligned when shorter */
 	int64_t not_before_ms, not_after_ms;
-	char common_name[65]; /* empty unless there is exactly one, of 1 to 64 printable ASCII characters */
+	char common_name[65];	 /* empty unless there is exactly one, of 1 to 64 printable ASCII characters */
 	char uri[PEER_URI_SIZE]; /* of the SubjectAltName when that is exactly one URI; empty otherwise */
 	bool has_alternative_names;
 	bool is_for_clients; /* extended key usage is there and says clientAuth */

@@ -1,6 +1,6 @@
 /*
- * What vinveild tells the plugin: one frame. Whatever is read must be written alike again, and the plugin's deny list must
- * stand whatever it is told.
+ * What vinveild tells the plugin: one frame. Whatever is read must be written alike again, and the plugin's deny list
+ * must stand whatever it is told.
  */
 #include "adapters/gateway/protocol.h"
 #include "fuzz.h"

@@ -1,4 +1,5 @@
-/* What vehicles send is masked before it is kept: its length stays, masking again finds nothing, and no VIN stands in it. */
+/* What vehicles send is masked before it is kept: its length stays, masking again finds nothing, and no VIN stands in
+ * it. */
 #include "fuzz.h"
 #include "programs/mosquitto-plugin/mask.h"
 #include "vehicle/vin.h"

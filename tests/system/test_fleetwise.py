@@ -19,12 +19,23 @@ _devices = (f"AGENT-{number}" for number in itertools.count(1))
 
 
 @pytest.fixture
-def agent(platform, tmp_path):
-    device = next(_devices)
-    platform.load_devices(device)
-    made = Agent(platform, tmp_path, make_vin(), device)
-    yield made
-    made.close()
+def new_agent(platform, tmp_path):
+    made = []
+
+    def make():
+        device = next(_devices)
+        platform.load_devices(device)
+        made.append(Agent(platform, tmp_path, make_vin(), device))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+@pytest.fixture
+def agent(new_agent):
+    return new_agent()
 
 
 class Agent(Vehicle):
@@ -115,22 +126,40 @@ def test_an_agent_gets_what_it_lacks_and_its_signals_have_names(platform, agent)
         f"FleetWise.{manifest.sync_id}.Signal.12345": 1}
 
 
-def test_an_agent_that_has_everything_is_left_alone(platform, agent):
-    made = json.loads(load(platform).stdout)
+def sync_ids(manifest, schemes):
+    return [manifest.sync_id, *(scheme.campaign_sync_id for scheme in schemes.collection_schemes)]
+
+
+def fetch(agent):
     connection = agent.start()
     agent.check_in(connection)
-    manifest, schemes = agent.receive_documents(connection)
+    return agent.receive_documents(connection)
+
+
+def test_an_agent_that_has_everything_is_left_alone(platform, new_agent):
+    load(platform)
+    manifest, schemes = fetch(new_agent())
     assert [scheme.time_based_collection_scheme.time_based_collection_scheme_period_ms
             for scheme in schemes.collection_schemes] == [10000]
-    time.sleep(10)  # the platform hears a vehicle every ten seconds
-    agent.check_in(connection, manifest.sync_id, schemes.collection_schemes[0].campaign_sync_id)
-    # Had something been sent, it would have come before what a second loading sends.
-    assert json.loads(load(platform, "--schemes", SCHEMES).stdout) != made
-    time.sleep(10)
-    agent.check_in(connection, manifest.sync_id, schemes.collection_schemes[0].campaign_sync_id)
+    complete = new_agent()
+    connection = complete.start()
+    complete.check_in(connection, *sync_ids(manifest, schemes))
+    # Checkins are answered in order: what that one was to get is there once the next one has its own.
+    assert fetch(new_agent()) == (manifest, schemes)
+    assert connection.messages.empty()
+
+
+def test_an_agent_with_an_earlier_loading_gets_what_has_changed(platform, agent, new_agent):
+    load(platform)
+    manifest, schemes = fetch(new_agent())
+    load(platform, "--schemes", SCHEMES)
+    connection = agent.start()
+    agent.check_in(connection, *sync_ids(manifest, schemes))
     topic, payload = connection.receive()
     assert topic == agent.topic("collection_schemes")
-    assert len(fleetwise.TYPE["CollectionSchemes"].FromString(payload).collection_schemes) == 2
+    newer = fleetwise.TYPE["CollectionSchemes"].FromString(payload)
+    assert fetch(new_agent()) == (manifest, newer) and newer != schemes
+    assert connection.messages.empty()
 
 
 def test_what_is_no_message_harms_nobody(platform, agent):
@@ -140,3 +169,25 @@ def test_what_is_no_message_harms_nobody(platform, agent):
         connection.publish_and_wait(agent.topic("checkins"), payload)
     connection.publish_and_wait(agent.topic("signals"), fleetwise.data([(0, 1, 1.5)], at=int(time.time() * 1000)))
     eventually("the good one", lambda: latest(platform, agent) == {"FleetWise.demo/car/1.Signal.1": 1.5})
+
+
+def content(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # a directory, a socket, or gone meanwhile
+        return b""
+
+
+def test_a_vin_that_an_agent_sends_is_kept_nowhere(platform, agent):
+    connection = agent.start()
+    vin, now = agent.vin.encode(), int(time.time() * 1000)
+    # Compressed, the second text refers to the first for its beginning: the VIN then stands nowhere in one piece.
+    signals = [(0, 1, b"starts with " + vin[:12]), (0, 2, vin), (0, 3, b"vin=" + vin + b";"), (0, 4, 1.0)]
+    payload = fleetwise.data(signals, at=now, dtc_data=fleetwise.dtc(0, b"P0420", vin))
+    assert vin not in snappy.compress(payload)
+    for form in (payload, snappy.compress(payload)):
+        connection.publish_and_wait(agent.topic("signals"), form)
+    connection.publish_and_wait(agent.topic("signals"), fleetwise.data([(0, 9, 9.0)], at=now + 1))
+    eventually("the last one", lambda: latest(platform, agent).get("FleetWise.demo/car/1.Signal.9") == 9)
+    assert agent.vin not in json.dumps(latest(platform, agent))
+    assert [path for path in platform.directory.rglob("*") if vin in content(path)] == []

@@ -360,8 +360,8 @@ SPECIFIC = {
     ("POST", "/v1/tenants", 422): lambda s: s.admin.post("/v1/tenants", {"tenantId": "No Such"}),
     ("GET", "/v1/signal-documents", 200): lambda s: s.admin.get("/v1/signal-documents"),
     ("POST", "/v1/signal-documents", 201): lambda s: s.admin.post("/v1/signal-documents", EXAMPLE),
-    ("POST", "/v1/signal-documents", 413): lambda s: s.admin.request("POST", "/v1/signal-documents", raw=b" " * 4_200_000,
-                                                                     headers=JSON),
+    ("POST", "/v1/signal-documents", 413): lambda s: wire.exchange(
+        s.platform, wire.head("POST", "/v1/signal-documents", JSON, length=4_200_000), "admin"),
     ("POST", "/v1/signal-documents", 422): lambda s: s.admin.post("/v1/signal-documents", {**EXAMPLE, "signals": []}),
     ("GET", "/v1/claims", 200): lambda s: revoke_claim(s) and s.admin.get("/v1/claims"),
     ("POST", "/v1/claims", 201): register_claim,

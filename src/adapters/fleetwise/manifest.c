@@ -172,7 +172,7 @@ static enum result read_signal(struct manifest *manifest, const json_t *json, si
 	TRY(member_choice(description, json, "datatype", datatypes, COUNT(datatypes), &type));
 	TRY(member_text(description, json, "interfaceId", INTERFACE_LENGTH_MAX, &head.interface_id));
 	head.type = (Fleetwise__PrimitiveType)(FLEETWISE__PRIMITIVE_TYPE__PRIMITIVE_BOOL + type);
-	description->signals[place] = (struct described_signal){span_of_text(name), head.id,
+	description->signals[place] = (struct described_signal){span_of_text(name), place, head.id,
 								head.type == FLEETWISE__PRIMITIVE_TYPE__PRIMITIVE_BOOL};
 	return read_decoding(manifest, &head, json);
 }

@@ -50,8 +50,8 @@ static const char *judge(const struct gateway *gateway, const struct arrival *ar
 		return "there is no client ID";
 	if (!arrival->certificate)
 		return judge_platform(gateway, arrival, identity);
-	const char *refusal = identity_judge(arrival->certificate, arrival->client_id, clock_now_ms(gateway->clock),
-					     identity);
+	const char *refusal =
+		identity_judge(arrival->certificate, arrival->client_id, clock_now_ms(gateway->clock), identity);
 	return refusal ? refusal : judge_list(gateway, identity);
 }
 

@@ -24,7 +24,7 @@ struct claim_channel {
 	pthread_mutex_t mutex; /* of what follows, up to the empty line */
 	pthread_cond_t wake;
 	struct message *first, **last;
-	size_t count;
+	size_t count; /* of those, and the one that is being sent */
 	struct plugin_counters counters;
 	bool is_closing;
 
@@ -113,7 +113,6 @@ static struct message *take(struct claim_channel *channel)
 	channel->first = message->next;
 	if (!channel->first)
 		channel->last = &channel->first;
-	channel->count--;
 	return message;
 }
 
@@ -124,14 +123,15 @@ static void put_back(struct claim_channel *channel, struct message *message)
 	if (!channel->first)
 		channel->last = &message->next;
 	channel->first = message;
-	channel->count++;
 }
 
 static void drop_old(struct claim_channel *channel)
 {
 	int64_t now_ms = monotonic_ms();
-	while (channel->first && now_ms - channel->first->queued_at_ms > CLAIM_QUEUE_WAIT_MS)
+	while (channel->first && now_ms - channel->first->queued_at_ms > CLAIM_QUEUE_WAIT_MS) {
 		message_free(take(channel));
+		channel->count--;
+	}
 }
 
 /* Outside the lock. */
@@ -156,14 +156,15 @@ static void turn(struct claim_channel *channel)
 	enum result result = call_up(channel);
 	if (result == RESULT_OK && message)
 		result = send_all(channel, buf_span(&message->frame));
-	if (result == RESULT_OK && message) {
+	bool is_sent = result == RESULT_OK && message;
+	if (is_sent)
 		message_free(message);
-		message = NULL;
-	}
 	if (result == RESULT_OK)
 		result = send_status(channel, &counters);
 	pthread_mutex_lock(&channel->mutex);
-	if (message)
+	if (is_sent)
+		channel->count--;
+	else if (message)
 		put_back(channel, message);
 	if (channel->is_closing)
 		return;

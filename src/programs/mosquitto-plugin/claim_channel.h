@@ -1,7 +1,7 @@
 /*
  * Claims' messages on their way to vinveild. They hold VINs, so they lie in no file and in no queue of the broker: a
- * bounded queue in memory, a thread that writes to vinveild's socket, and every copy is wiped. While vinveild is away they
- * wait a little; then they are dropped, and whoever asked asks again.
+ * bounded queue in memory, a thread that writes to vinveild's socket, and every copy is wiped. While vinveild is away
+ * they wait a little; then they are dropped, and whoever asked asks again.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_CLAIM_CHANNEL_H
 #define VINVEIL_MOSQUITTO_PLUGIN_CLAIM_CHANNEL_H

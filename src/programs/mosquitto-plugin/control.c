@@ -1,7 +1,7 @@
 /* What vinveild tells, and what time tells. */
 #include "programs/mosquitto-plugin/gateway.h"
 
-#define TELL_MS	      1000
+#define TELL_MS 1000
 
 /* ---- kicks ---------------------------------------------------------------------------------------------------- */
 
@@ -160,8 +160,7 @@ static void resume(struct gateway *gateway)
 /* Whose certificate has ended while it was connected; and everybody, when nobody has told for too long who may stay. */
 static void kick_overdue(struct gateway *gateway, int64_t monotonic_ms)
 {
-	bool is_too_stale =
-		deny_list_age_ms(&gateway->deny_list, monotonic_ms) > gateway->options->stale_close_ms;
+	bool is_too_stale = deny_list_age_ms(&gateway->deny_list, monotonic_ms) > gateway->options->stale_close_ms;
 	int64_t now_ms = clock_now_ms(gateway->clock);
 	struct session *next = NULL;
 	for (struct session *session = gateway->sessions.first; session; session = next) {

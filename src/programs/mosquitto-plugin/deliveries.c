@@ -64,9 +64,8 @@ static void delivery_free(struct delivery *delivery)
 
 static const struct session *find_addressee(const struct sessions *sessions, const struct delivery *delivery)
 {
-	const struct session *session = delivery->is_answer
-						? sessions_find_name(sessions, delivery->client_id)
-						: sessions_find_vehicle(sessions, &delivery->reference_id);
+	const struct session *session = delivery->is_answer ? sessions_find_name(sessions, delivery->client_id)
+							    : sessions_find_vehicle(sessions, &delivery->reference_id);
 	if (!session || session->was_kicked)
 		return NULL;
 	if (delivery->is_answer && session->number != delivery->connection)

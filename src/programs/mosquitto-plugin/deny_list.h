@@ -1,6 +1,6 @@
 /*
- * Who may not connect, as vinveild told: serial numbers of certificates, and Reference IDs of suspended vehicles. A list
- * counts as long as its teller is heard: the time of its last heartbeat, by the monotonic clock, is its freshness.
+ * Who may not connect, as vinveild told: serial numbers of certificates, and Reference IDs of suspended vehicles. A
+ * list counts as long as its teller is heard: the time of its last heartbeat, by the monotonic clock, is its freshness.
  * Without a whole list nobody is admitted.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_DENY_LIST_H
@@ -28,7 +28,8 @@ struct deny_list {
 
 void deny_list_release(struct deny_list *list);
 
-/* A snapshot: begin, entries, end. The old list counts until the end; RESULT_INVALID: out of turn, or entries are missing. */
+/* A snapshot: begin, entries, end. The old list counts until the end; RESULT_INVALID: out of turn, or entries are
+ * missing. */
 void deny_list_begin(struct deny_list *list, uint64_t epoch);
 MUST_USE enum result deny_list_collect_serial(struct deny_list *list, const struct serial *serial);
 MUST_USE enum result deny_list_collect_vehicle(struct deny_list *list, const struct uuid *reference_id);

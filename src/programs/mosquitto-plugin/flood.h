@@ -1,6 +1,6 @@
 /*
- * The limit of one vehicle's messages: a bucket of tokens, refilled by time. A vehicle that connects anew finds its bucket
- * as it left it; what it left is forgotten when it would be full again.
+ * The limit of one vehicle's messages: a bucket of tokens, refilled by time. A vehicle that connects anew finds its
+ * bucket as it left it; what it left is forgotten when it would be full again.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_FLOOD_H
 #define VINVEIL_MOSQUITTO_PLUGIN_FLOOD_H

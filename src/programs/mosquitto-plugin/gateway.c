@@ -37,8 +37,8 @@ static enum result open_parts(struct gateway *gateway, struct note *note)
 	return claim_channel_open(options->socket, &gateway->channel, note);
 }
 
-enum result gateway_open(struct gateway *gateway, const struct plugin_options *options,
-			 const struct broker_ops *broker, void *broker_context, struct note *note)
+enum result gateway_open(struct gateway *gateway, const struct plugin_options *options, const struct broker_ops *broker,
+			 void *broker_context, struct note *note)
 {
 	memset(gateway, 0, sizeof(*gateway));
 	gateway->options = options;

@@ -1,7 +1,7 @@
 /*
- * Who a connection is, from its certificate (whose chain TLS has verified) and the client ID that it asks for. A vehicle:
- * client ID = common name = the UUID of its urn:uuid: alternative name. A claim: a certificate that names no vehicle,
- * under a client ID that could be none's.
+ * Who a connection is, from its certificate (whose chain TLS has verified) and the client ID that it asks for. A
+ * vehicle: client ID = common name = the UUID of its urn:uuid: alternative name. A claim: a certificate that names no
+ * vehicle, under a client ID that could be none's.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_IDENTITY_H
 #define VINVEIL_MOSQUITTO_PLUGIN_IDENTITY_H

@@ -61,7 +61,8 @@ static size_t escape_length(const uint8_t *bytes, size_t begin, size_t end)
 	return length < end - begin ? length : end - begin;
 }
 
-/* What of the token is to be overwritten begins at *ret_from: an escape in front of it must stay, or JSON ends there. */
+/* What of the token is to be overwritten begins at *ret_from: an escape in front of it must stay, or JSON ends there.
+ */
 static bool is_secret(const uint8_t *bytes, size_t begin, size_t end, size_t *ret_from)
 {
 	size_t escape = escape_length(bytes, begin, end);
@@ -75,31 +76,31 @@ static bool is_secret(const uint8_t *bytes, size_t begin, size_t end, size_t *re
 }
 
 /*
- * Every token of 17 characters or more covers one of every 17 bytes: from a byte that is in a token it is followed to
- * both ends, from any other it goes 17 on.
+ * A window of 17 bytes moves on to behind the last one in it that is in no token: no token that is long enough reaches
+ * over that. Where there is none, a token begins with the window.
  */
 static size_t scan(const uint8_t *bytes, size_t size, uint8_t *ret_masked)
 {
 	size_t found = 0;
-	size_t from = 0; /* no token reaches over it */
-	while (from + VIN_LENGTH <= size) {
-		size_t begin = from + VIN_LENGTH - 1;
-		size_t end = begin + 1;
+	size_t begin = 0;
+	while (begin + VIN_LENGTH <= size) {
+		size_t end = begin + VIN_LENGTH;
 		size_t secret = 0;
-		if (!is_in_token(bytes[begin])) {
-			from = end;
+		while (end > begin && is_in_token(bytes[end - 1]))
+			end--;
+		if (end > begin) {
+			begin = end;
 			continue;
 		}
-		while (begin > from && is_in_token(bytes[begin - 1]))
-			begin--;
+		end = begin + VIN_LENGTH;
 		while (end < size && is_in_token(bytes[end]))
 			end++;
-		if (end - begin >= VIN_LENGTH && is_secret(bytes, begin, end, &secret)) {
+		if (is_secret(bytes, begin, end, &secret)) {
 			found++;
 			if (ret_masked)
 				memset(ret_masked + secret, 'X', end - secret);
 		}
-		from = end;
+		begin = end;
 	}
 	return found;
 }

@@ -1,7 +1,7 @@
 /*
- * What must not come to a spool: tokens (runs of letters and digits) of a VIN's shape, and those that hold 64 hex digits
- * in a row. They are overwritten with 'X' where they stand, so that a payload keeps its length and, as text, its form.
- * Made to cost little: a payload without long runs is looked at every seventeenth byte.
+ * What must not come to a spool: tokens (runs of letters and digits) of a VIN's shape, and those that hold 64 hex
+ * digits in a row. They are overwritten with 'X' where they stand, so that a payload keeps its length and, as text, its
+ * form. Made to cost little: a payload without long runs is looked at every seventeenth byte.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_MASK_H
 #define VINVEIL_MOSQUITTO_PLUGIN_MASK_H

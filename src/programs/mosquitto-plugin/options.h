@@ -20,8 +20,7 @@ struct plugin_options {
 /* Defaults, where there are any. */
 void options_init(struct plugin_options *options);
 /* One line. RESULT_INVALID with a note that names the option: unknown, or not such a value. */
-MUST_USE enum result options_set(struct plugin_options *options, const char *key, const char *value,
-				 struct note *note);
+MUST_USE enum result options_set(struct plugin_options *options, const char *key, const char *value, struct note *note);
 /* RESULT_INVALID: one that must be there is missing, or two do not go together. */
 MUST_USE enum result options_check(const struct plugin_options *options, struct note *note);
 

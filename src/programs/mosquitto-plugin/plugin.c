@@ -1,6 +1,6 @@
 /*
- * mosquitto_vinveil.so: the broker's events, told to the gateway in plain values, and what the gateway wants done, told to
- * the broker. Mosquitto 2.0, plugin API version 5. The only file here that knows the broker.
+ * mosquitto_vinveil.so: the broker's events, told to the gateway in plain values, and what the gateway wants done, told
+ * to the broker. Mosquitto 2.0, plugin API version 5. The only file here that knows the broker.
  */
 #include "programs/mosquitto-plugin/gateway.h"
 
@@ -201,9 +201,12 @@ static const struct {
 	MOSQ_FUNC_generic_callback function;
 	const char *topic;
 } callbacks[] = {
-	{MOSQ_EVT_BASIC_AUTH, on_basic_auth, NULL}, {MOSQ_EVT_EXT_AUTH_START, on_ext_auth, NULL},
-	{MOSQ_EVT_ACL_CHECK, on_acl_check, NULL},   {MOSQ_EVT_MESSAGE, on_message, NULL},
-	{MOSQ_EVT_DISCONNECT, on_disconnect, NULL}, {MOSQ_EVT_CONTROL, on_control, GATEWAY_CONTROL_TOPIC},
+	{MOSQ_EVT_BASIC_AUTH, on_basic_auth, NULL},
+	{MOSQ_EVT_EXT_AUTH_START, on_ext_auth, NULL},
+	{MOSQ_EVT_ACL_CHECK, on_acl_check, NULL},
+	{MOSQ_EVT_MESSAGE, on_message, NULL},
+	{MOSQ_EVT_DISCONNECT, on_disconnect, NULL},
+	{MOSQ_EVT_CONTROL, on_control, GATEWAY_CONTROL_TOPIC},
 	{MOSQ_EVT_TICK, on_tick, NULL},
 };
 #define CALLBACKS (sizeof(callbacks) / sizeof(callbacks[0]))

@@ -15,8 +15,8 @@ struct session {
 	uint64_t number;
 	struct identity identity;
 	char address[GATEWAY_ADDRESS_SIZE];
-	bool is_clean;	    /* it began anew, without what an earlier connection had subscribed to */
-	bool is_ready;	    /* takes command requests */
+	bool is_clean; /* it began anew, without what an earlier connection had subscribed to */
+	bool is_ready; /* takes command requests */
 	bool is_superseded;
 	bool was_kicked;
 	struct flood_bucket bucket;
@@ -34,8 +34,8 @@ struct sessions {
 	struct session *first;
 };
 
-/* client_id, address: copied (cut, the latter). What the fresh one supersedes is marked, and returned in *ret_superseded
-   (NULL: nothing). RESULT_MEMORY. */
+/* client_id, address: copied (cut, the latter). What the fresh one supersedes is marked, and returned in
+   *ret_superseded (NULL: nothing). RESULT_MEMORY. */
 MUST_USE enum result sessions_add(struct sessions *sessions, const void *client, const struct identity *identity,
 				  const char *client_id, const char *address, struct session **ret_session,
 				  struct session **ret_superseded);

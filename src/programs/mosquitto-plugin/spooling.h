@@ -1,6 +1,7 @@
 /*
  * What the broker has taken, laid where the death of any process does not lose it: telemetry for vinveil-ingest, events
- * for vinveild. Everything is masked before. Only the broker's thread calls these; none waits for a disk or for a reader.
+ * for vinveild. Everything is masked before. Only the broker's thread calls these; none waits for a disk or for a
+ * reader.
  */
 #ifndef VINVEIL_MOSQUITTO_PLUGIN_SPOOLING_H
 #define VINVEIL_MOSQUITTO_PLUGIN_SPOOLING_H

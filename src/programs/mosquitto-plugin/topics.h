@@ -11,13 +11,13 @@
 
 enum topic_use {
 	TOPIC_REFUSED = 0,
-	TOPIC_OWN,		/* under vehicles/{referenceId}/: nobody but the vehicle itself can read it */
-	TOPIC_SIGNALS_JSON,	/* vehicles/{referenceId}/signals */
+	TOPIC_OWN,		 /* under vehicles/{referenceId}/: nobody but the vehicle itself can read it */
+	TOPIC_SIGNALS_JSON,	 /* vehicles/{referenceId}/signals */
 	TOPIC_SIGNALS_FLEETWISE, /* $aws/iotfleetwise/vehicles/{referenceId}/signals */
-	TOPIC_CHECKIN,		/* $aws/iotfleetwise/vehicles/{referenceId}/checkins */
-	TOPIC_COMMAND_RESPONSE, /* $aws/commands/things/{referenceId}/executions/{commandId}/response/json */
-	TOPIC_CREATE_FROM_CSR,	/* $aws/certificates/create-from-csr/json */
-	TOPIC_PROVISION,	/* $aws/provisioning-templates/{template}/provision/json */
+	TOPIC_CHECKIN,		 /* $aws/iotfleetwise/vehicles/{referenceId}/checkins */
+	TOPIC_COMMAND_RESPONSE,	 /* $aws/commands/things/{referenceId}/executions/{commandId}/response/json */
+	TOPIC_CREATE_FROM_CSR,	 /* $aws/certificates/create-from-csr/json */
+	TOPIC_PROVISION,	 /* $aws/provisioning-templates/{template}/provision/json */
 };
 
 /* What a vehicle publishes; ret_command_id is filled for TOPIC_COMMAND_RESPONSE. */

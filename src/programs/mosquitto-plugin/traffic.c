@@ -107,8 +107,7 @@ enum verdict gateway_take(struct gateway *gateway, const struct publication *pub
 {
 	struct session *session = find_active(gateway, publication->client);
 	struct uuid command_id = {0};
-	enum topic_use use =
-		session ? use_of(gateway, session, publication->topic, &command_id) : TOPIC_REFUSED;
+	enum topic_use use = session ? use_of(gateway, session, publication->topic, &command_id) : TOPIC_REFUSED;
 	*ret_is_consumed = use == TOPIC_CREATE_FROM_CSR || use == TOPIC_PROVISION;
 	switch (use) {
 	case TOPIC_OWN:

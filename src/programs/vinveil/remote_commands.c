@@ -5,7 +5,6 @@
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,6 +14,7 @@
 #define POLL_FIRST_MS	  100
 #define POLL_MAX_MS	  1000
 #define PATH_TEXT_SIZE	  200
+#define RESULT_TEXT_SIZE  65536 /* of 8 KiB, each byte an escape at worst */
 
 static const struct output_member members[] = {
 	{"commandId", "command ID"},
@@ -26,6 +26,16 @@ static const struct output_member members[] = {
 	{"updatedAt", "updated"},
 };
 
+/* The vehicle's own words: nothing of them reaches the terminal but printable ASCII. */
+static void show_result(const json_t *result)
+{
+	char text[RESULT_TEXT_SIZE];
+	size_t size = json_dumpb(result, text, sizeof text, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+	if (size <= sizeof text)
+		printf("%-17s %.*s\n", "result", (int)size, text);
+}
+
 static void show(const struct invocation *invocation, const struct api_answer *answer)
 {
 	const json_t *result = json_object_get(answer->json, "result");
@@ -33,13 +43,8 @@ static void show(const struct invocation *invocation, const struct api_answer *a
 	if (output_json(invocation, answer))
 		return;
 	output_members(answer->json, members, sizeof members / sizeof members[0]);
-	if (result == NULL)
-		return;
-	/* The vehicle's own words: nothing of them reaches the terminal but printable ASCII. */
-	char *text = json_dumps(result, JSON_COMPACT | JSON_ENSURE_ASCII);
-	if (text != NULL)
-		printf("%-17s %s\n", "result", text);
-	free(text);
+	if (result != NULL)
+		show_result(result);
 }
 
 /* ---- send ------------------------------------------------------------------------------------------ */

@@ -34,8 +34,8 @@ static X509 *begin(const char *name, EVP_PKEY *key, long begins_s, long ends_s, 
 	set_serial(certificate, ret_serial);
 	X509_gmtime_adj(X509_getm_notBefore(certificate), begins_s);
 	X509_gmtime_adj(X509_getm_notAfter(certificate), ends_s);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-				   (const unsigned char *)name, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, (const unsigned char *)name,
+				   -1, -1, 0);
 	X509_set_pubkey(certificate, key);
 	return certificate;
 }

@@ -1,4 +1,5 @@
-/* MQTT clients with certificates: libmosquitto over TLS, driven by hand; and one byte by byte, over TLS or WebSockets. */
+/* MQTT clients with certificates: libmosquitto over TLS, driven by hand; and one byte by byte, over TLS or WebSockets.
+ */
 #ifndef VINVEIL_TESTS_CONTRACT_GATEWAY_CLIENT_H
 #define VINVEIL_TESTS_CONTRACT_GATEWAY_CLIENT_H
 
@@ -45,14 +46,14 @@ int client_connect(struct mqtt_client *client);
 void client_enter(struct mqtt_client *client, struct fixture *fixture, const struct credential *credential,
 		  const struct client_options *options);
 void client_step(struct mqtt_client *client);
-#define CLIENT_AWAIT(client, condition)                                                  \
-	do {                                                                             \
-		int64_t until_ms_ = now_ms() + WAIT_LIMIT_MS;                            \
-		while (!(condition)) {                                                   \
-			if (now_ms() > until_ms_)                                        \
+#define CLIENT_AWAIT(client, condition)                                                       \
+	do {                                                                                  \
+		int64_t until_ms_ = now_ms() + WAIT_LIMIT_MS;                                 \
+		while (!(condition)) {                                                        \
+			if (now_ms() > until_ms_)                                             \
 				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
-			client_step(client);                                             \
-		}                                                                        \
+			client_step(client);                                                  \
+		}                                                                             \
 	} while (0)
 /* At QoS 1, until it is acknowledged (true) or the connection ends (false). */
 bool client_publish(struct mqtt_client *client, const char *topic, const char *payload, bool is_retained);

@@ -92,8 +92,7 @@ static enum result get_vehicle(struct registry *base, const struct tenant_id *te
 	struct fake_registry *registry = (struct fake_registry *)(void *)base;
 	(void)arena;
 	(void)note;
-	*ret_vehicle =
-		(struct vehicle){.reference_id = *reference_id, .tenant = *tenant, .state = VEHICLE_ACTIVE};
+	*ret_vehicle = (struct vehicle){.reference_id = *reference_id, .tenant = *tenant, .state = VEHICLE_ACTIVE};
 	pthread_mutex_lock(&registry->mutex);
 	for (size_t i = 0; i < registry->suspended_count; i++) {
 		if (uuid_equal(&registry->suspended[i], reference_id))
@@ -265,8 +264,8 @@ void make_vehicle(struct fixture *fixture, struct credential *ret_credential, st
 
 void make_claim(struct fixture *fixture, const char *name, struct credential *ret_credential)
 {
-	make_specimen(fixture, &fixture->issuer,
-		      &(struct specimen){.common_name = name, .purpose = "clientAuth"}, ret_credential);
+	make_specimen(fixture, &fixture->issuer, &(struct specimen){.common_name = name, .purpose = "clientAuth"},
+		      ret_credential);
 }
 
 static void make_authorities(struct fixture *fixture)

@@ -53,7 +53,7 @@ struct fake_handler {
 
 struct fixture_options {
 	int stale_refuse_s, stale_close_s, spool_mib, per_second, burst; /* 0: the plugin's default */
-	bool without_gateway;						  /* started by the test */
+	bool without_gateway;						 /* started by the test */
 };
 
 struct fixture {
@@ -96,14 +96,14 @@ void suspend(struct fixture *fixture, const struct uuid *reference_id, bool is_s
 
 int64_t now_ms(void);
 /* Waits for the condition, 2 ms at a time, and fails with its text after WAIT_LIMIT_MS. */
-#define AWAIT(condition)                                                                 \
-	do {                                                                             \
-		int64_t until_ms_ = now_ms() + WAIT_LIMIT_MS;                            \
-		while (!(condition)) {                                                   \
-			if (now_ms() > until_ms_)                                        \
+#define AWAIT(condition)                                                                      \
+	do {                                                                                  \
+		int64_t until_ms_ = now_ms() + WAIT_LIMIT_MS;                                 \
+		while (!(condition)) {                                                        \
+			if (now_ms() > until_ms_)                                             \
 				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
-			pause_ms(2);                                                     \
-		}                                                                        \
+			pause_ms(2);                                                          \
+		}                                                                             \
 	} while (0)
 void pause_ms(int ms);
 

@@ -39,7 +39,7 @@ static void enter(struct mqtt_client *client, const char *client_id)
 
 static void subscribe_all(struct mqtt_client *client)
 {
-	static const char *const filters[] = {CREATE,    CREATE "/accepted",    CREATE "/rejected",
+	static const char *const filters[] = {CREATE,	 CREATE "/accepted",	CREATE "/rejected",
 					      PROVISION, PROVISION "/accepted", PROVISION "/rejected"};
 	for (size_t i = 0; i < COUNT(filters); i++)
 		assert_int_equal(client_subscribe(client, filters[i]), 1);
@@ -61,14 +61,27 @@ static void answer(const struct gateway_caller *caller, const char *topic, const
 static void may_do_nothing_else(void **state)
 {
 	static const char *const filters[] = {
-		"#", "$aws/#", "$aws/certificates/#", "$aws/certificates/+/json", CREATE "/#", CREATE "/+",
-		CREATE "/accepted/x", "$aws/provisioning-templates/+/provision/json/accepted",
-		"$aws/provisioning-templates/other/provision/json/accepted", "vehicles/#", "$SYS/#", "$CONTROL/#",
+		"#",
+		"$aws/#",
+		"$aws/certificates/#",
+		"$aws/certificates/+/json",
+		CREATE "/#",
+		CREATE "/+",
+		CREATE "/accepted/x",
+		"$aws/provisioning-templates/+/provision/json/accepted",
+		"$aws/provisioning-templates/other/provision/json/accepted",
+		"vehicles/#",
+		"$SYS/#",
+		"$CONTROL/#",
 		"$share/g/" CREATE "/accepted",
 	};
 	static const char *const topics[] = {
-		CREATE "/accepted", PROVISION "/accepted", "$aws/provisioning-templates/other/provision/json",
-		"vehicles/8f7f3b2e-0c7a-4c58-9d59-0a4a5b9d8f11/signals", "$CONTROL/vinveil/v1", "anything",
+		CREATE "/accepted",
+		PROVISION "/accepted",
+		"$aws/provisioning-templates/other/provision/json",
+		"vehicles/8f7f3b2e-0c7a-4c58-9d59-0a4a5b9d8f11/signals",
+		"$CONTROL/vinveil/v1",
+		"anything",
 	};
 	struct mqtt_client client;
 	(void)state;
@@ -116,11 +129,11 @@ static void asks_and_is_answered_alone(void **state)
 	answer(&kept.message.caller, CREATE "/rejected", "{\"statusCode\":400}");
 
 	/* Nor does what was asked come to those who subscribed to the requests' own topics. */
-	CLIENT_AWAIT(&listening, listening.received_count > 0 &&
-					 strcmp(listening.received[listening.received_count - 1].topic,
-						CREATE "/rejected") == 0);
-	CLIENT_AWAIT(&asking, asking.received_count > 0 &&
-				      strcmp(asking.received[asking.received_count - 1].topic, PROVISION "/accepted") == 0);
+	CLIENT_AWAIT(&listening,
+		     listening.received_count > 0 &&
+			     strcmp(listening.received[listening.received_count - 1].topic, CREATE "/rejected") == 0);
+	CLIENT_AWAIT(&asking, asking.received_count > 0 && strcmp(asking.received[asking.received_count - 1].topic,
+								  PROVISION "/accepted") == 0);
 	assert_string_equal(asking.received[asking.received_count - 1].payload, "{\"thingName\":\"x\"}");
 	assert_int_equal(asking.received_count, 1);
 	assert_int_equal(listening.received_count, 1);

@@ -312,8 +312,7 @@ static void measures_the_cut(void **state)
 	}
 	qsort(took_us, COUNT(took_us), sizeof(took_us[0]), compare);
 	print_message("revoke to end of session: median %lld us, worst of %zu %lld us\n",
-		      (long long)took_us[COUNT(took_us) / 2], COUNT(took_us),
-		      (long long)took_us[COUNT(took_us) - 1]);
+		      (long long)took_us[COUNT(took_us) / 2], COUNT(took_us), (long long)took_us[COUNT(took_us) - 1]);
 }
 
 int main(int argument_count, char **arguments)

@@ -31,8 +31,8 @@ static struct specimen *odd_vehicle(struct odd *odd)
 	struct uuid id = random_uuid();
 	uuid_format(&id, odd->name);
 	snprintf(odd->alternative, sizeof(odd->alternative), "URI:urn:uuid:%s", odd->name);
-	odd->specimen = (struct specimen){
-		.common_name = odd->name, .alternative = odd->alternative, .purpose = "clientAuth"};
+	odd->specimen =
+		(struct specimen){.common_name = odd->name, .alternative = odd->alternative, .purpose = "clientAuth"};
 	return &odd->specimen;
 }
 
@@ -101,8 +101,8 @@ static void admits_a_vehicle_under_its_own_name_only(void **state)
 static void refuses_who_has_no_certificate(void **state)
 {
 	(void)state;
-	assert_false(is_admitted(&fixture, NULL, &(struct client_options){.client_id = "vinveild",
-									  .user_name = "vinveild"}));
+	assert_false(is_admitted(&fixture, NULL,
+				 &(struct client_options){.client_id = "vinveild", .user_name = "vinveild"}));
 	struct wire *wire = wire_open(&fixture, NULL, true);
 	if (wire)
 		assert_int_equal(wire_connect(wire, "vinveild"), -1);
@@ -179,8 +179,8 @@ static void knows_claims(void **state)
 /* CONNECT of MQTT 5 that asks for an authentication of its own. */
 static void refuses_extended_authentication(void **state)
 {
-	static const uint8_t connect[] = {0x10, 17 + 36 + 3, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 60, 4 + 0, 0x15, 0, 1, 'X',
-					  0,	36};
+	static const uint8_t connect[] = {0x10, 17 + 36 + 3, 0,	    4,	  'M', 'Q', 'T', 'T', 5, 2,
+					  0,	60,	     4 + 0, 0x15, 0,   1,   'X', 0,   36};
 	uint8_t packet[128];
 	struct credential vehicle;
 	struct uuid id;

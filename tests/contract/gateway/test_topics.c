@@ -142,8 +142,8 @@ static void publishes_under_its_own_name_only(void **state)
 
 static void cannot_tell_the_plugin_anything(void **state)
 {
-	static const uint8_t admit[] = {GATEWAY_PROTOCOL_VERSION, CONTROL_ADMIT, 0, 0, 0, 0, 0, 0,
-					0,			  0,		 0, 0, 0, 0, 0, 0, 0, 0};
+	static const uint8_t admit[] = {
+		GATEWAY_PROTOCOL_VERSION, CONTROL_ADMIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 	struct mqtt_client client;
 	(void)state;
 	client_enter(&client, &fixture, &vehicle, NULL);
@@ -205,8 +205,7 @@ static void publishes_no_will(void **state)
 	/* The same when it is pushed off by a connection of its own. */
 	struct mqtt_client first;
 	struct mqtt_client second;
-	client_enter(&first, &fixture, &vehicle,
-		     &(struct client_options){.will_topic = topic("vehicles/@/signals")});
+	client_enter(&first, &fixture, &vehicle, &(struct client_options){.will_topic = topic("vehicles/@/signals")});
 	client_enter(&second, &fixture, &vehicle, NULL);
 	CLIENT_AWAIT(&first, first.is_down);
 	client_close(&first);

@@ -70,8 +70,13 @@ static void spools_telemetry_before_it_acknowledges(void **state)
 		assert_int_equal(client.publish_reason, 0x10); /* nobody subscribes, as is normal here */
 		assert_int_equal(count_telemetry(&fixture, &vehicle_id, payload), 1);
 	}
-	assert_true(keeps(&client, own("$aws/iotfleetwise/vehicles/", "/signals"), "\n\x03" "abc"));
-	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "\n\x03" "abc"), 1);
+	assert_true(keeps(&client, own("$aws/iotfleetwise/vehicles/", "/signals"),
+			  "\n\x03"
+			  "abc"));
+	assert_int_equal(count_telemetry(&fixture, &vehicle_id,
+					 "\n\x03"
+					 "abc"),
+			 1);
 	client_close(&client);
 }
 
@@ -83,14 +88,17 @@ static void masks_vins(void **state)
 	assert_true(keeps(&client, signals, "{\"one\":\"" VIN "\"}"));
 	assert_true(keeps(&client, own("$aws/iotfleetwise/vehicles/", "/signals"), "two\x22\x11" VIN "2x"));
 	assert_true(keeps(&client, own("$aws/iotfleetwise/vehicles/", "/checkins"), "\n\x11" VIN));
-	assert_true(keeps(&client,
-			  own("$aws/commands/things/",
-			      "/executions/8f7f3b2e-0c7a-4c58-9d59-0a4a5b9d8f11/response/json"),
-			  "{\"status\":\"SUCCEEDED\",\"vin\":\"" VIN "\"}"));
+	assert_true(keeps(
+		&client, own("$aws/commands/things/", "/executions/8f7f3b2e-0c7a-4c58-9d59-0a4a5b9d8f11/response/json"),
+		"{\"status\":\"SUCCEEDED\",\"vin\":\"" VIN "\"}"));
 	client_close(&client);
 	assert_int_equal(count_telemetry(&fixture, &vehicle_id, VIN), 0);
 	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "{\"one\":\"XXXXXXXXXXXXXXXXX\"}"), 1);
-	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "two\x22\x11" "XXXXXXXXXXXXXXXXX" "2x"), 1);
+	assert_int_equal(count_telemetry(&fixture, &vehicle_id,
+					 "two\x22\x11"
+					 "XXXXXXXXXXXXXXXXX"
+					 "2x"),
+			 1);
 	AWAIT(count_events(&fixture, GATEWAY_COMMAND_RESPONSE, &vehicle_id) > 0);
 	assert_null(strstr(last_event(&fixture, GATEWAY_COMMAND_RESPONSE, &vehicle_id).payload, VIN));
 	assert_null(strstr(last_event(&fixture, GATEWAY_CHECKIN, &vehicle_id).payload, VIN));
@@ -301,6 +309,14 @@ static void drain_telemetry(void)
 	spool_reader_close(reader);
 }
 
+/* False, so that it stands in a condition that is waited for. */
+static bool come_back(struct mqtt_client *client)
+{
+	if (client->is_down && mosquitto_reconnect(client->mosquitto) == MOSQ_ERR_SUCCESS)
+		client->is_down = false;
+	return false;
+}
+
 static void a_full_spool_refuses_and_takes_it_later(void **state)
 {
 	struct mqtt_client client;
@@ -316,13 +332,10 @@ static void a_full_spool_refuses_and_takes_it_later(void **state)
 	assert_true(client.is_down);
 	assert_in_range(kept, 250, 400); /* of 48 MiB */
 	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "--------"), kept);
-	/* libmosquitto keeps what was not acknowledged, and sends it again. */
+	/* libmosquitto keeps what was not acknowledged, and sends it again as often as it is connected. */
 	drain_telemetry();
-	client.is_down = false;
-	client.connack = -1;
-	assert_int_equal(mosquitto_reconnect(client.mosquitto), MOSQ_ERR_SUCCESS);
 	unsigned before = client.acknowledged;
-	CLIENT_AWAIT(&client, client.acknowledged > before);
+	CLIENT_AWAIT(&client, client.acknowledged > before || come_back(&client));
 	client_close(&client);
 	free(payload);
 	assert_true(count_telemetry(&fixture, &vehicle_id, "--------") >= 1);

@@ -55,11 +55,9 @@ struct wire *wire_open(struct fixture *fixture, const struct credential *credent
 	wire->is_web = is_web;
 	wire->context = SSL_CTX_new(TLS_client_method());
 	if (credential) {
-		assert_int_equal(SSL_CTX_use_certificate_file(wire->context, credential->certificate_path,
-							      SSL_FILETYPE_PEM),
-				 1);
-		assert_int_equal(SSL_CTX_use_PrivateKey_file(wire->context, credential->key_path, SSL_FILETYPE_PEM),
-				 1);
+		assert_int_equal(
+			SSL_CTX_use_certificate_file(wire->context, credential->certificate_path, SSL_FILETYPE_PEM), 1);
+		assert_int_equal(SSL_CTX_use_PrivateKey_file(wire->context, credential->key_path, SSL_FILETYPE_PEM), 1);
 	}
 	wire->ssl = SSL_new(wire->context);
 	wire->descriptor = dial(is_web ? fixture->web_port : fixture->port);

@@ -102,8 +102,7 @@ static void control_is_read_strictly(void **state)
 		}
 		assert_int_equal(control_get(buf_span(&bytes), &frame), RESULT_OK);
 		assert_int_equal(buf_append_byte(&bytes, 0), RESULT_OK);
-		assert_int_equal(control_get(buf_span(&bytes), &frame),
-				 has_payload(kind) ? RESULT_OK : RESULT_INVALID);
+		assert_int_equal(control_get(buf_span(&bytes), &frame), has_payload(kind) ? RESULT_OK : RESULT_INVALID);
 		bytes.data[0] = GATEWAY_PROTOCOL_VERSION + 1;
 		assert_int_equal(control_get(buf_span(&bytes), &frame), RESULT_INVALID);
 	}
@@ -114,7 +113,7 @@ static void refuses_values_out_of_range(void **state)
 	static const uint8_t unknown_kind[] = {GATEWAY_PROTOCOL_VERSION, CONTROL_ANSWER + 1};
 	static const uint8_t no_entries[] = {GATEWAY_PROTOCOL_VERSION, CONTROL_DENY, 0, 0};
 	static const uint8_t many_entries[4 + 0x1001 * SERIAL_SIZE] = {GATEWAY_PROTOCOL_VERSION,
-									CONTROL_SNAPSHOT_SERIALS, 0x10, 0x01};
+								       CONTROL_SNAPSHOT_SERIALS, 0x10, 0x01};
 	static uint8_t large[GATEWAY_PAYLOAD_MAX + 1];
 	struct control_frame frame;
 	BUF_CLEANUP struct buf bytes = {0};

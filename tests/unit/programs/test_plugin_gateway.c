@@ -247,9 +247,9 @@ static void a_certificate_that_ends_ends_its_session(void **state)
 	assert_int_equal(broker.kicks, 1);
 	certificate.not_after_ms = now(NULL) - 1;
 	assert_false(gateway_admit(&gateway, &(struct arrival){.client = &clients[4],
-								.client_id = certificate.common_name,
-								.address = "10.0.0.1",
-								.certificate = &certificate}));
+							       .client_id = certificate.common_name,
+							       .address = "10.0.0.1",
+							       .certificate = &certificate}));
 }
 
 /* ---- what is said --------------------------------------------------------------------------------------------- */
@@ -302,9 +302,9 @@ static void who_was_superseded_says_nothing_more(void **state)
 	tell_list(5);
 	assert_true(come(1, true));
 	assert_true(gateway_admit(&gateway, &(struct arrival){.client = &clients[7],
-							       .client_id = certificate.common_name,
-							       .address = "10.0.0.2",
-							       .certificate = &certificate}));
+							      .client_id = certificate.common_name,
+							      .address = "10.0.0.2",
+							      .certificate = &certificate}));
 	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_DENY);
 	gateway_lose(&gateway, &clients[1]);
 	assert_int_equal(gateway.sessions.vehicles, 1);
@@ -420,9 +420,9 @@ static void what_claims_ask_is_handed_on_and_consumed(void **state)
 	(void)state;
 	tell_list(5);
 	assert_true(gateway_admit(&gateway, &(struct arrival){.client = &clients[3],
-							       .client_id = "station",
-							       .address = "10.0.0.1",
-							       .certificate = &claim}));
+							      .client_id = "station",
+							      .address = "10.0.0.1",
+							      .certificate = &claim}));
 	assert_int_equal(gateway_take(&gateway, &publication, &is_consumed), VERDICT_ALLOW);
 	assert_true(is_consumed);
 	for (int i = 0; i < CLAIM_QUEUE_MAX; i++)

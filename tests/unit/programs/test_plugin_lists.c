@@ -135,9 +135,9 @@ static struct session *add(struct sessions *sessions, size_t client, const struc
 	struct session *session = NULL;
 	if (id)
 		identity.reference_id = *id;
-	assert_int_equal(sessions_add(sessions, &clients[client], &identity, name, "127.0.0.1", &session,
-				      ret_superseded),
-			 RESULT_OK);
+	assert_int_equal(
+		sessions_add(sessions, &clients[client], &identity, name, "127.0.0.1", &session, ret_superseded),
+		RESULT_OK);
 	return session;
 }
 

@@ -66,7 +66,8 @@ static void masks_behind_a_length(void **state)
 {
 	uint8_t bytes[] = "\x22\x11" VIN "2\x05hello";
 	uint8_t end[] = "\x22\x11" VIN;
-	uint8_t cut[] = "\x22\x11" "WVWZZZ1JZXW00000";
+	uint8_t cut[] = "\x22\x11"
+			"WVWZZZ1JZXW00000";
 	(void)state;
 	assert_int_equal(mask_binary(bytes, sizeof(bytes) - 1), 1);
 	assert_memory_equal(bytes, "\x22\x11" XS "2\x05hello", sizeof(bytes));
