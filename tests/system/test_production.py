@@ -155,13 +155,28 @@ class Installation:
 
     def provision_by_claim(self, owner):
         """A telematics unit that fetches its own certificate; with a claim that root has keyd issue."""
-        vinveil("claim", "add", "batch-1", "--count", "10", "--keyd", self.data / "run/keyd.sock", "--out",
-                self.place / "claims", *owner)
+        claim = json.loads(vinveil("claim", "add", "batch-1", "--count", "10", "--keyd", self.data / "run/keyd.sock",
+                                   "--out", self.place / "claims", "--json", *owner).stdout)
+        assert (claim["tenantId"], claim["state"], claim["count"]) == ("brand", "active", 10)
         done = vinveil("simulate", "--vehicles", 1, "--provision", "claim", "--rate", 10, "--seconds", 1, "--endpoint",
                        f"localhost:{self.port + 3}", "--ca", self.data / "ca/server-root.pem", "--claim-certificate",
                        self.place / "claims/batch-1.pem", "--claim-key", self.place / "claims/batch-1.key",
                        "--credentials", self.place / "units", "--json", *owner)
         return json.loads(done.stdout)
+
+    def check_that_root_alone_makes_claims(self):
+        """vinveild's user may talk to keyd, but not for that, even with an administrator's key in its hands."""
+        for name, source in (("stolen", self.place / "clients"), ("stolen-claims", None)):
+            copy = self.place / name
+            shutil.copytree(source, copy) if source else copy.mkdir()
+            for path in (copy, *copy.iterdir()):
+                os.chown(path, self.vinveild.pw_uid, self.vinveild.pw_gid)
+        done = subprocess.run(
+            [self.place / "bin/vinveil", "claim", "add", "batch-2", "--count", "2", "--keyd", self.data / "run/keyd.sock",
+             "--out", self.place / "stolen-claims", "--profile", self.place / "stolen/plant.conf"],
+            user=self.vinveild.pw_uid, group=self.vinveild.pw_gid, extra_groups=[], capture_output=True, text=True)
+        assert done.returncode == 4 and "root" in done.stderr, done
+        assert list((self.place / "stolen-claims").iterdir()) == []
 
     def latest(self, reference_id):
         """The speed that the client crm sees."""
@@ -212,6 +227,7 @@ def test_from_nothing_to_a_vehicle(place):
         eventually("its telemetry is stored and read", lambda: installation.latest(made["referenceId"]) == 12.5)
         report = installation.provision_by_claim(installation.client("plant", "device:manifest", "admin"))
         assert report["provisioned"] == report["connected"] == 1 and report["acknowledged"] > 0, report
+        installation.check_that_root_alone_makes_claims()
         installation.check_secrets()
     finally:
         codes = installation.daemons.stop()
