@@ -136,7 +136,7 @@ def ingested(platform):
     raise SystemExit(f"vinveil-ingest does not tell {INGESTED}")
 
 
-INGESTED = "vinveil_ingest_messages_total"
+INGESTED = "vinveil_telemetry_messages_total"
 
 
 # ---- benchmark 3 ------------------------------------------------------------------------------------------

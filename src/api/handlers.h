@@ -19,6 +19,9 @@ route_handler vehicle_provision, vehicle_list, vehicle_read, vehicle_update, veh
 route_handler command_send, command_list, command_read;
 route_handler alert_list;
 
+/* signals.c */
+route_handler signals_read_latest, signals_read;
+
 /* tcu_changes.c, devices.c, reveal_requests.c */
 route_handler tcu_change_apply;
 route_handler manifest_answer;
@@ -32,15 +35,10 @@ route_handler client_list, client_create, client_read, client_suspend, client_re
 	client_remove_certificate;
 route_handler tenant_list, tenant_create;
 
-/* claims.c */
+/* claims.c, est.c, signal_documents.c */
 route_handler claim_list, claim_create, claim_read, claim_revoke;
-/* est.c */
 route_handler est_cacerts, est_enroll, est_renew;
-/* signal_documents.c */
 route_handler signal_documents_create, signal_documents_read;
-/* claims.c, est.c */
-route_handler claim_list, claim_create, claim_read, claim_revoke;
-route_handler est_cacerts, est_enroll, est_renew;
 
 /* openapi.c, operations.c */
 route_handler openapi_document;

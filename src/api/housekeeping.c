@@ -62,7 +62,7 @@ static void resend_commands(struct housekeeping *housekeeping)
 		platform->gateway->ops->get_status(platform->gateway, &status);
 	if (!status.is_connected || status.connected_at_ms == housekeeping->gateway_connected_at_ms)
 		return;
-	enum result result = remote_commands_resend_all(platform, &note);
+	enum result result = remote_commands_resend_all(platform, status.connected_at_ms, &note);
 	tell(&housekeeping->resend_fails, result, "commands-resend", &note);
 	if (result == RESULT_OK)
 		housekeeping->gateway_connected_at_ms = status.connected_at_ms;

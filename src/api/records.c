@@ -136,6 +136,11 @@ void write_tenant(struct json_writer *writer, const struct tenant *tenant)
 	json_member_text(writer, "checkDigitPolicy", check_digit_policy_name(tenant->check_digit));
 	json_key(writer, "manifestRequired");
 	json_bool(writer, tenant->manifest_required);
+	json_key(writer, "telemetryRetentionDays");
+	if (tenant->telemetry_retention_days != 0)
+		json_number(writer, tenant->telemetry_retention_days);
+	else
+		json_null_value(writer);
 	json_member_time(writer, "createdAt", tenant->created_at_ms);
 	json_object_end(writer);
 }

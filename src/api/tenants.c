@@ -9,8 +9,10 @@
 
 static enum problem read_tenant(struct call *call, struct tenant *ret_tenant)
 {
-	static const char *const members[] = {"tenantId", "checkDigitPolicy", "manifestRequired"};
+	static const char *const members[] = {"tenantId", "checkDigitPolicy", "manifestRequired",
+					      "telemetryRetentionDays"};
 	struct span id, policy = {0};
+	int64_t days = 0;
 	enum problem problem = body_read(call, members, COUNT(members));
 
 	if (problem == PROBLEM_NONE)
@@ -19,8 +21,11 @@ static enum problem read_tenant(struct call *call, struct tenant *ret_tenant)
 		problem = body_text(call, "checkDigitPolicy", BODY_OPTIONAL, 32, &policy);
 	if (problem == PROBLEM_NONE)
 		problem = body_bool(call, "manifestRequired", &ret_tenant->manifest_required);
+	if (problem == PROBLEM_NONE)
+		problem = body_number(call, "telemetryRetentionDays", 1, TELEMETRY_RETENTION_MAX_DAYS, &days);
 	if (problem != PROBLEM_NONE)
 		return problem;
+	ret_tenant->telemetry_retention_days = (uint32_t)days;
 	if (vin_stands_in(id))
 		return PROBLEM_VIN_NOT_ALLOWED;
 	if (tenant_id_parse(id, &ret_tenant->id) != RESULT_OK)

@@ -154,6 +154,19 @@ enum result json_get_text(const json_t *object, const char *name, size_t length_
 	return RESULT_OK;
 }
 
+enum result json_copy_text(struct arena *arena, const json_t *value, size_t size_max, const char **ret_text)
+{
+	size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (size > size_max)
+		return RESULT_EXHAUSTED;
+	char *text = arena_alloc(arena, size + 1);
+	if (text == NULL || size == 0 || json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY) != size)
+		return RESULT_MEMORY;
+	*ret_text = text;
+	return RESULT_OK;
+}
+
 /* ---- writing ------------------------------------------------------------------------------------- */
 
 #define NUMBER_SIZE 20 /* digits and sign of any int64_t */

@@ -6,6 +6,7 @@
 #ifndef VINVEIL_BASE_JSON_H
 #define VINVEIL_BASE_JSON_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/uuid.h"
 
@@ -31,6 +32,9 @@ MUST_USE enum result json_check_members(const json_t *object, const char *const 
 
 /* A member's text, borrowed from the object. ABSENT: no such member. INVALID: not a string or too long. */
 MUST_USE enum result json_get_text(const json_t *object, const char *name, size_t length_max, struct span *ret_text);
+
+/* The value as compact JSON in the arena. RESULT_EXHAUSTED: it is larger than size_max. */
+MUST_USE enum result json_copy_text(struct arena *arena, const json_t *value, size_t size_max, const char **ret_text);
 
 /* ---- writing ------------------------------------------------------------------------------------- */
 

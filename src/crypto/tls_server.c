@@ -205,6 +205,10 @@ static enum result load_authorities(struct tls_server *server, const struct tls_
 	server->devices = sk_X509_new_null();
 	if (server->operators == NULL || server->devices == NULL)
 		return RESULT_MEMORY;
+	if (config->device_issuer_path != NULL && config->device_root_path == NULL) {
+		note_set(note, "a device issuer is worth nothing without the device root");
+		return RESULT_INVALID;
+	}
 	TRY(load_authority(config->client_root_path, seen, server->operators, note));
 	TRY(load_authority(config->device_root_path, seen, server->devices, note));
 	TRY(load_authority(config->device_issuer_path, seen, server->devices, note));

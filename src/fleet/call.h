@@ -14,9 +14,6 @@
 
 #define ACTOR_GATEWAY "gateway" /* who changed it, when a vehicle's own doing at the broker did */
 
-#define FLEET_ASSIGNED_MAX 65536 /* a vehicle's place among them follows from its Reference ID */
-/* Where checkins.c remembers whom it has heard; half a megabyte. */
-#define FLEET_CHECKIN_PLACES 65536
 /* Where checkins.c remembers whom it has heard; half a megabyte. */
 #define FLEET_CHECKIN_PLACES 65536
 

@@ -3,23 +3,15 @@
 #include "base/text.h"
 #include "crypto/digest.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define TEXT_LENGTH_MAX 1024 /* of a token or a parameter: what they may be is judged further on */
 
 /* ---- reading ---------------------------------------------------------------------------------------- */
 
-static enum problem refuse(char detail[static CLAIM_DETAIL_SIZE], const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static enum problem refuse(char detail[static CLAIM_DETAIL_SIZE], const char *format, ...)
+static enum problem refuse(char detail[static CLAIM_DETAIL_SIZE], const char *sentence)
 {
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(detail, CLAIM_DETAIL_SIZE, format, arguments);
-	va_end(arguments);
+	snprintf(detail, CLAIM_DETAIL_SIZE, "%s", sentence);
 	return PROBLEM_MALFORMED;
 }
 
@@ -29,8 +21,10 @@ static enum problem read_object(struct span payload, json_t **ret_json, char det
 	json_t *json = NULL;
 	enum result result = json_read(payload, &json, &note);
 
-	if (result == RESULT_INVALID)
-		return refuse(detail, "The payload is not JSON: %s.", note.text);
+	if (result == RESULT_INVALID) {
+		snprintf(detail, CLAIM_DETAIL_SIZE, "The payload is not JSON: %.100s.", note.text);
+		return PROBLEM_MALFORMED;
+	}
 	if (result != RESULT_OK)
 		return problem_of_result(result);
 	*ret_json = json;
@@ -44,9 +38,12 @@ static enum problem read_text(const json_t *object, const char *name, size_t len
 	case RESULT_OK:
 		return PROBLEM_NONE;
 	case RESULT_ABSENT:
-		return refuse(detail, "The member %s is missing.", name);
+		snprintf(detail, CLAIM_DETAIL_SIZE, "The member %s is missing.", name);
+		return PROBLEM_MALFORMED;
 	default:
-		return refuse(detail, "The member %s must be a string of at most %zu bytes.", name, length_max);
+		snprintf(detail, CLAIM_DETAIL_SIZE, "The member %s must be a string of at most %zu bytes.", name,
+			 length_max);
+		return PROBLEM_MALFORMED;
 	}
 }
 

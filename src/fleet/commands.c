@@ -10,7 +10,7 @@
 enum result commands_ready(struct fleet *fleet, const struct gateway_event *event, const struct tenant_id *tenant,
 			   struct note *note)
 {
-	return remote_commands_resend(fleet->platform, tenant, &event->reference_id, note);
+	return remote_commands_resend(fleet->platform, tenant, &event->reference_id, event->at_ms, note);
 }
 
 /* ---- what is said to a report ------------------------------------------------------------------------ */

@@ -48,7 +48,7 @@ static enum result connected(struct fleet *fleet, const struct gateway_event *ev
 	enum problem problem = PROBLEM_NONE;
 
 	if (result == RESULT_OK)
-		problem = vehicles_connected(&call.flow, &record->reference_id);
+		problem = vehicles_connected(&call.flow, record);
 	*note = call.flow.note;
 	TRY(result);
 	if (problem == PROBLEM_UNAVAILABLE)

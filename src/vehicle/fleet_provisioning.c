@@ -125,10 +125,14 @@ static void fill_ownership(const struct platform *platform, const struct claim *
 	ownership->csr = buf_span(&order->csr_der);
 }
 
-/* The registry denies it durably with this change; the gateway learns it here, and cuts nobody. */
+/* The registry denies it durably with this change; the gateway learns it here, and cuts nobody: it is new. */
 static void deny(const struct platform *platform, const struct ownership *ownership)
 {
-	struct gateway_revocation denied = {.serial = ownership->serial, .not_after_ms = ownership->not_after_ms};
+	struct gateway_revocation denied = {
+		.serial = ownership->serial,
+		.reference_id = ownership->reference_id, /* so that no other session is looked at */
+		.not_after_ms = ownership->not_after_ms,
+	};
 
 	if (platform->gateway != NULL)
 		platform->gateway->ops->revoke(platform->gateway, &denied, 1);

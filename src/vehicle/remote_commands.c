@@ -1,8 +1,8 @@
 #include "vehicle/remote_commands.h"
 
 #include "base/json.h"
-#include "base/text.h"
 #include "vehicle/attributes.h"
+#include "vehicle/command_report.h"
 #include "vehicle/vehicles.h"
 
 #include <stdio.h>
@@ -53,7 +53,7 @@ static void deliver(const struct platform *platform, const struct remote_command
 }
 
 enum result remote_commands_resend(const struct platform *platform, const struct tenant_id *tenant,
-				   const struct uuid *reference_id, struct note *note)
+				   const struct uuid *reference_id, int64_t since_ms, struct note *note)
 {
 	ARENA_CLEANUP struct arena arena = {.size_max = ARENA_OF(COMMANDS_WAITING_MAX)};
 	struct registry *registry = platform->registry;
@@ -65,11 +65,12 @@ enum result remote_commands_resend(const struct platform *platform, const struct
 	TRY(registry->ops->list_waiting_commands(registry, tenant, reference_id, clock_now_ms(platform->clock),
 						 COMMANDS_WAITING_MAX, &arena, &commands, &count, note));
 	for (size_t i = 0; i < count; i++)
-		deliver(platform, &commands[i]);
+		if (commands[i].created_at_ms <= since_ms)
+			deliver(platform, &commands[i]);
 	return RESULT_OK;
 }
 
-enum result remote_commands_resend_all(const struct platform *platform, struct note *note)
+enum result remote_commands_resend_all(const struct platform *platform, int64_t since_ms, struct note *note)
 {
 	struct registry *registry = platform->registry;
 	int64_t after_ms = clock_now_ms(platform->clock);
@@ -84,7 +85,7 @@ enum result remote_commands_resend_all(const struct platform *platform, struct n
 						      &count, note));
 		for (size_t i = 0; i < count; i++) {
 			after_ms = commands[i].expires_at_ms;
-			if (commands[i].status == COMMAND_CREATED)
+			if (commands[i].status == COMMAND_CREATED && commands[i].created_at_ms <= since_ms)
 				deliver(platform, &commands[i]);
 		}
 	}
@@ -104,20 +105,6 @@ static enum problem read_name(struct flow_request *request, struct span text, st
 	return PROBLEM_NONE;
 }
 
-/* *ret_text: compact JSON in the arena; EXHAUSTED beyond size_max. */
-static enum result keep_json(struct arena *arena, const json_t *value, size_t size_max, const char **ret_text)
-{
-	size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-
-	if (size > size_max)
-		return RESULT_EXHAUSTED;
-	char *text = arena_alloc(arena, size + 1);
-	if (text == NULL || json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY) != size)
-		return RESULT_MEMORY;
-	*ret_text = text;
-	return RESULT_OK;
-}
-
 static enum problem read_payload(struct flow_request *request, const json_t *payload, struct remote_command *command)
 {
 	command->payload = "null";
@@ -125,7 +112,7 @@ static enum problem read_payload(struct flow_request *request, const json_t *pay
 		return PROBLEM_NONE;
 	if (json_holds_vin(payload))
 		return refuse(request, PROBLEM_VIN_NOT_ALLOWED, "payload must not hold a VIN or its hash.");
-	enum result result = keep_json(request->arena, payload, COMMAND_PAYLOAD_SIZE_MAX, &command->payload);
+	enum result result = json_copy_text(request->arena, payload, COMMAND_PAYLOAD_SIZE_MAX, &command->payload);
 	return result == RESULT_EXHAUSTED
 		       ? refuse(request, PROBLEM_VALUE_INVALID, "payload must fit into 8192 bytes of compact JSON.")
 		       : problem_of_result(result);
@@ -273,99 +260,7 @@ enum problem remote_commands_list(struct flow_request *request, const struct uui
 
 /* ---- what the vehicle reports ----------------------------------------------------------------------- */
 
-struct report {
-	enum command_status status;
-	char reason_code[STATUS_REASON_CODE_SIZE], reason_text[STATUS_REASON_TEXT_SIZE];
-	const char *result;
-};
-
-/* AWS IoT's pattern, [A-Z0-9_-]+. */
-static bool is_reason_code(struct span text)
-{
-	for (size_t i = 0; i < text.size; i++) {
-		uint8_t byte = text.data[i];
-
-		if (!((byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_' || byte == '-'))
-			return false;
-	}
-	return text.size > 0;
-}
-
-static bool holds_control_character(struct span text)
-{
-	for (size_t i = 0; i < text.size; i++)
-		if (text.data[i] < 0x20 || text.data[i] == 0x7f)
-			return true;
-	return false;
-}
-
-static enum problem read_reason(struct flow_request *request, const json_t *reason, struct report *report)
-{
-	static const char *const members[] = {"reasonCode", "reasonDescription"};
-	struct span code, text = {0};
-
-	if (reason == NULL)
-		return PROBLEM_NONE;
-	if (!json_is_object(reason) || json_check_members(reason, members, 2, NULL) != RESULT_OK)
-		return refuse(request, PROBLEM_VALUE_INVALID,
-			      "statusReason must be an object of reasonCode and reasonDescription.");
-	if (json_get_text(reason, "reasonCode", sizeof(report->reason_code) - 1, &code) != RESULT_OK ||
-	    !is_reason_code(code))
-		return refuse(request, PROBLEM_VALUE_INVALID, "reasonCode must be 1 to 64 of A-Z, 0-9, '_' and '-'.");
-	enum result result = json_get_text(reason, "reasonDescription", sizeof(report->reason_text) - 1, &text);
-	if ((result != RESULT_OK && result != RESULT_ABSENT) || holds_control_character(text))
-		return refuse(request, PROBLEM_VALUE_INVALID,
-			      "reasonDescription must be text of at most 1024 bytes without control characters.");
-	memcpy(report->reason_code, code.data, code.size);
-	if (text.size > 0)
-		memcpy(report->reason_text, text.data, text.size);
-	return PROBLEM_NONE;
-}
-
-static enum problem read_result(struct flow_request *request, const json_t *value, struct report *report)
-{
-	if (value == NULL)
-		return PROBLEM_NONE;
-	if (!json_is_object(value))
-		return refuse(request, PROBLEM_VALUE_INVALID, "result must be an object.");
-	enum result result = keep_json(request->arena, value, COMMAND_RESULT_SIZE_MAX, &report->result);
-	return result == RESULT_EXHAUSTED
-		       ? refuse(request, PROBLEM_VALUE_INVALID, "result must fit into 8192 bytes of compact JSON.")
-		       : problem_of_result(result);
-}
-
-static enum problem read_members(struct flow_request *request, const json_t *json, struct report *report)
-{
-	/* The last three repeat the topic, which decides: AWS IoT's clients put them in. */
-	static const char *const members[] = {"status",	     "statusReason", "result",
-					      "executionId", "deviceType",   "deviceId"};
-	struct span status;
-
-	if (!json_is_object(json) ||
-	    json_check_members(json, members, sizeof(members) / sizeof(members[0]), NULL) != RESULT_OK)
-		return refuse(request, PROBLEM_VALUE_INVALID,
-			      "The report must be an object of status, statusReason and result.");
-	if (json_holds_vin(json))
-		return refuse(request, PROBLEM_VIN_NOT_ALLOWED, "The report must not hold a VIN or its hash.");
-	if (json_get_text(json, "status", 32, &status) != RESULT_OK ||
-	    command_status_parse(status, &report->status) != RESULT_OK || report->status == COMMAND_CREATED)
-		return refuse(request, PROBLEM_VALUE_INVALID,
-			      "status must be IN_PROGRESS, SUCCEEDED, FAILED, REJECTED or TIMED_OUT.");
-	enum problem problem = read_reason(request, json_object_get(json, "statusReason"), report);
-	return problem == PROBLEM_NONE ? read_result(request, json_object_get(json, "result"), report) : problem;
-}
-
-static enum problem read_report(struct flow_request *request, struct span payload, struct report *report)
-{
-	JSON_CLEANUP json_t *json = NULL;
-	enum result result = json_read(payload, &json, NULL);
-
-	if (result == RESULT_INVALID)
-		return refuse(request, PROBLEM_MALFORMED, "The report is not JSON as accepted here.");
-	return result == RESULT_OK ? read_members(request, json, report) : problem_of_result(result);
-}
-
-static bool is_same(const struct remote_command *command, const struct report *report)
+static bool is_same(const struct remote_command *command, const struct command_report *report)
 {
 	bool has_result = command->result != NULL;
 
@@ -375,7 +270,7 @@ static bool is_same(const struct remote_command *command, const struct report *r
 }
 
 static enum problem refuse_transition(struct flow_request *request, const struct remote_command *command,
-				      const struct report *report)
+				      const struct command_report *report)
 {
 	snprintf(request->detail, sizeof(request->detail), "A command that is %s cannot become %s.",
 		 command_status_name(command->status), command_status_name(report->status));
@@ -384,7 +279,7 @@ static enum problem refuse_transition(struct flow_request *request, const struct
 
 /* *ret_conflict: somebody else changed it meanwhile. */
 static enum problem apply_report(struct flow_request *request, struct remote_command *command,
-				 const struct report *report, enum registry_conflict *ret_conflict)
+				 const struct command_report *report, enum registry_conflict *ret_conflict)
 {
 	bool is_platforms = command->status == COMMAND_TIMED_OUT && !command->is_final;
 	bool is_final;
@@ -408,10 +303,12 @@ static enum problem apply_report(struct flow_request *request, struct remote_com
 enum problem remote_commands_report(struct flow_request *request, const struct uuid *reference_id,
 				    const struct uuid *command_id, struct span payload)
 {
-	struct report report = {0};
+	struct command_report report = {0};
+	const char *detail = "";
 	enum registry_conflict conflict = REGISTRY_CONFLICT_COMMAND;
-	enum problem problem = read_report(request, payload, &report);
+	enum problem problem = command_report_read(payload, request->arena, &report, &detail);
 
+	snprintf(request->detail, sizeof(request->detail), "%s", detail);
 	for (int i = 0; problem == PROBLEM_NONE && conflict == REGISTRY_CONFLICT_COMMAND; i++) {
 		struct remote_command command;
 

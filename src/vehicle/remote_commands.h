@@ -51,11 +51,14 @@ enum problem remote_commands_list(struct flow_request *request, const struct uui
 enum problem remote_commands_report(struct flow_request *request, const struct uuid *reference_id,
 				    const struct uuid *command_id, struct span payload);
 
-/* Hands what waits for a vehicle to the gateway: it has just subscribed. */
+/*
+ * Hands what waits for a vehicle to the gateway: it has subscribed at since_ms. What was created later was handed over
+ * when the vehicle could get it already.
+ */
 MUST_USE enum result remote_commands_resend(const struct platform *platform, const struct tenant_id *tenant,
-					    const struct uuid *reference_id, struct note *note);
-/* The same for all vehicles: the gateway's connection is new. */
-MUST_USE enum result remote_commands_resend_all(const struct platform *platform, struct note *note);
+					    const struct uuid *reference_id, int64_t since_ms, struct note *note);
+/* The same for all vehicles: the gateway's connection is new since since_ms. */
+MUST_USE enum result remote_commands_resend_all(const struct platform *platform, int64_t since_ms, struct note *note);
 
 /* Marks commands whose time is over TIMED_OUT, each with its leaf; a bounded number a call. */
 MUST_USE enum result remote_commands_expire(const struct platform *platform, size_t *ret_expired, struct note *note);

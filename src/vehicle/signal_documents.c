@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define DESCRIPTION_MEMORY ((size_t)48 << 20)
+#define DESCRIPTION_MEMORY ((size_t)16 << 20)
 
 const char *signal_document_kind_name(enum signal_document_kind kind)
 {

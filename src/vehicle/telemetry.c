@@ -692,8 +692,11 @@ static enum result read_message(struct reading *reading, const struct uuid *refe
 	bool has_timestamp = false, has_signals = false, more;
 	int64_t at_ms = reading->received_at_ms;
 
-	if (peek(reading) != '{')
-		return refuse(reading, reading->at < reading->end ? "payload-unexpected" : "payload-malformed");
+	uint8_t first = peek(reading);
+
+	if (first != '{')
+		return refuse(reading, first != 0 && strchr("\"-0123456789tfn[", first) != NULL ? "payload-unexpected"
+												: "payload-malformed");
 	reading->at++;
 	for (more = peek(reading) != '}'; more;) {
 		TRY(read_member(reading, &at_ms, &has_timestamp, &has_signals));

@@ -6,7 +6,8 @@
 
 #include "vehicle/vin.h"
 
-#define TENANT_ID_LENGTH_MAX 32
+#define TENANT_ID_LENGTH_MAX	     32
+#define TELEMETRY_RETENTION_MAX_DAYS 3650
 
 /* [a-z0-9] then [a-z0-9-]*, at most 32; NUL-terminated, and zero-filled to the end. */
 struct tenant_id {

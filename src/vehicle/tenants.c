@@ -10,6 +10,16 @@ static enum result make_keys(struct flow_request *request, const struct tenant_i
 	return result == RESULT_CONFLICT ? RESULT_OK : result;
 }
 
+/* Before the row as well: it tells of the tenant again when the attempt is made again. */
+static enum result tell_retention(struct flow_request *request, const struct tenant *tenant)
+{
+	struct telemetry_control *control = request->platform->telemetry_control;
+
+	return control == NULL ? RESULT_OK
+			       : control->ops->set_retention(control, &tenant->id, tenant->telemetry_retention_days,
+							     &request->note);
+}
+
 static enum problem check_is_new(struct flow_request *request, const struct tenant_id *id)
 {
 	struct registry *registry = request->platform->registry;
@@ -32,6 +42,8 @@ enum problem tenants_create(struct flow_request *request, const struct tenant *t
 	enum problem problem = check_is_new(request, &tenant->id);
 	if (problem == PROBLEM_NONE)
 		problem = problem_of_result(make_keys(request, &tenant->id));
+	if (problem == PROBLEM_NONE)
+		problem = problem_of_result(tell_retention(request, tenant));
 	if (problem != PROBLEM_NONE)
 		return problem;
 

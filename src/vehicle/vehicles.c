@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#define CONNECT_TRIES 4 /* against changes that come between reading and writing */
+#define TRIES	      4 /* against changes that come between reading and writing */
 #define PAGE_SIZE_MAX (ARENA_SIZE_MAX_DEFAULT + VEHICLES_PAGE_MAX * (sizeof(struct vehicle) + 2 * ATTRIBUTES_SIZE_MAX))
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -173,8 +173,9 @@ static enum problem commit_patch(struct change *change, struct vehicle *vehicle)
 	return conflict == REGISTRY_CONFLICT_VERSION ? PROBLEM_VERSION_MISMATCH : problem_of_result(result);
 }
 
-enum problem vehicles_patch(struct flow_request *request, const struct uuid *reference_id,
-			    const struct vehicle_patch *patch, struct vehicle *ret_vehicle, size_t *ret_revoked_count)
+static enum problem patch_once(struct flow_request *request, const struct uuid *reference_id,
+			       const struct vehicle_patch *patch, struct vehicle *ret_vehicle,
+			       size_t *ret_revoked_count)
 {
 	struct vehicle vehicle;
 	struct change change;
@@ -196,30 +197,57 @@ enum problem vehicles_patch(struct flow_request *request, const struct uuid *ref
 	return PROBLEM_NONE;
 }
 
+/* Whoever names no version does not mind a change that came between, as a vehicle's first connection. */
+enum problem vehicles_patch(struct flow_request *request, const struct uuid *reference_id,
+			    const struct vehicle_patch *patch, struct vehicle *ret_vehicle, size_t *ret_revoked_count)
+{
+	enum problem problem = patch_once(request, reference_id, patch, ret_vehicle, ret_revoked_count);
+
+	for (int i = 1; i < TRIES && problem == PROBLEM_VERSION_MISMATCH && patch->any_version; i++)
+		problem = patch_once(request, reference_id, patch, ret_vehicle, ret_revoked_count);
+	return problem;
+}
+
 /* ---- connecting ----------------------------------------------------------------------------------- */
 
-static enum problem connect_once(struct flow_request *request, const struct uuid *reference_id)
+/* Read after the vehicle, whose version the commit checks: so no change of device comes between unseen. */
+static enum problem check_certificate(struct flow_request *request, const struct serial *serial, bool *ret_is_revoked)
+{
+	struct registry *registry = request->platform->registry;
+	struct certificate_record now;
+	enum result result = registry->ops->find_certificate(registry, serial, &now, &request->note);
+
+	if (result == RESULT_OK)
+		*ret_is_revoked = now.is_revoked;
+	return problem_of_result(result);
+}
+
+static enum problem connect_once(struct flow_request *request, const struct certificate_record *certificate)
 {
 	enum vehicle_state next;
 	struct vehicle vehicle;
 	struct change change;
-	enum problem problem = vehicles_get(request, reference_id, &vehicle);
+	bool is_revoked = false;
+	enum problem problem = vehicles_get(request, &certificate->reference_id, &vehicle);
 
 	if (problem != PROBLEM_NONE)
 		return problem;
 	if (vehicle_transition(&vehicle, VEHICLE_CONNECTS, &next) != RESULT_OK || next == vehicle.state)
 		return PROBLEM_NONE;
+	problem = check_certificate(request, &certificate->serial, &is_revoked);
+	if (problem != PROBLEM_NONE || is_revoked)
+		return problem;
 	change_init(&change, request);
 	add_state_history(&change, &vehicle, next);
 	vehicle.state = next;
 	return commit_patch(&change, &vehicle);
 }
 
-enum problem vehicles_connected(struct flow_request *request, const struct uuid *reference_id)
+enum problem vehicles_connected(struct flow_request *request, const struct certificate_record *certificate)
 {
 	enum problem problem = PROBLEM_VERSION_MISMATCH;
 
-	for (int i = 0; i < CONNECT_TRIES && problem == PROBLEM_VERSION_MISMATCH; i++)
-		problem = connect_once(request, reference_id);
+	for (int i = 0; i < TRIES && problem == PROBLEM_VERSION_MISMATCH; i++)
+		problem = connect_once(request, certificate);
 	return problem == PROBLEM_VERSION_MISMATCH ? PROBLEM_UNAVAILABLE : problem;
 }

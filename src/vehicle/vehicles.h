@@ -43,9 +43,10 @@ enum problem vehicles_patch(struct flow_request *request, const struct uuid *ref
 			    const struct vehicle_patch *patch, struct vehicle *ret_vehicle, size_t *ret_revoked_count);
 
 /*
- * The vehicle has connected: the first time it becomes active, with its line of history and its leaf. Already active,
- * or meanwhile suspended or decommissioned: nothing changes and nothing is recorded, so it may be repeated.
+ * The vehicle has connected with this certificate: the first time it becomes active, with its line of history and its
+ * leaf. Already active, or meanwhile suspended, decommissioned or with the certificate revoked (another device comes):
+ * nothing changes and nothing is recorded, so it may be repeated.
  */
-enum problem vehicles_connected(struct flow_request *request, const struct uuid *reference_id);
+enum problem vehicles_connected(struct flow_request *request, const struct certificate_record *certificate);
 
 #endif

@@ -3,12 +3,15 @@ import base64
 import os
 import signal
 import subprocess
+import time
 import uuid
 
 import pytest
 
 import est
 import faults
+import installation
+import leak
 import wire
 from cryptography.x509 import ExtendedKeyUsageOID
 
@@ -82,6 +85,12 @@ def test_a_claim_fetches_the_devices_first_certificate(platform, claim, vehicle,
     serial = openssl("x509", "-in", certificate, "-noout", "-serial").decode().strip().removeprefix("serial=").lower()
     entry = platform.client("factory").get(f"/v1/vehicles/{reference_id}/history").json["entries"][0]
     assert (entry["event"], entry["actor"], entry["serialNumber"]) == ("certificate-issued", "claim:est-tests", serial)
+
+
+def test_the_claim_that_dev_makes_enrolls_too(platform, vehicle, tmp_path):
+    mqtt = platform.info["mqtt"]
+    csr = make_csr(est.new_key(tmp_path, "tcu"), vehicle[1])
+    assert enroll(platform, csr, (mqtt["claimCertificate"], mqtt["claimKey"])).status == 200
 
 
 def test_every_attempt_of_a_claim_has_its_leaf(platform, claim, vehicle, tmp_path):
@@ -311,6 +320,32 @@ def test_without_the_device_root_nobody_enrolls(own_platform, new_vin, new_devic
     assert len(certificates_in(ask(platform, "cacerts"))) == 2
     with pytest.raises(AssertionError, match="alert"):
         ask(platform, "simpleenroll", b"junk", claim)
+
+
+# ---- what a request names is left nowhere -----------------------------------------------------------------
+
+
+@pytest.mark.plain
+def test_a_vin_in_a_request_is_left_nowhere(own_platform, new_vin, new_device, tmp_path):
+    """Nobody asks a device for its VIN, but one may say it all the same, in a name that counts or in one that does not."""
+    platform, vin = own_platform(), installation.VINS[0][0]
+    claim = new_claim(platform, tmp_path, "est-leak")
+    _, device_id = est.vehicle_with_new_device(platform, new_vin(), (new_device(), new_device()))
+    key = est.new_key(tmp_path, "tcu")
+    issued = make_csr(key, device_id, "-addext", f"subjectAltName=DNS:{vin}")
+    certificate = save_certificate(tmp_path, "tcu", enroll(platform, issued, claim))
+    for csr in (make_csr(key, vin), make_csr(key, f"{device_id}/O={vin}"), issued):
+        body = base64.b64encode(csr)
+        for content, headers in ((body, {}), (body + b"!", {}), (body + b"A" * 20000, {}), (body, {"Content-Type": "x/y"})):
+            for operation, paths in (("simpleenroll", claim), ("simplereenroll", (certificate, key))):
+                assert ask(platform, operation, content, paths, headers={**est.PKCS10, **headers}).status != 500
+    time.sleep(1)
+    forms, hits = leak.needles([vin]), []
+    for name in ("vinveild", "vinveil-keyd"):
+        found, size = leak.search_memory(platform.read_info()["processes"][name], forms)
+        hits += [(name, hit) for hit in found]
+        assert size > 1 << 20
+    assert hits + leak.search_files([platform.directory, platform.log_path], forms)[0] == []
 
 
 # ---- in the last third of its life ------------------------------------------------------------------------

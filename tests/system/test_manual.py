@@ -8,7 +8,8 @@ import pytest
 from installation import PROGRAMS, ROOT
 
 MAN = ROOT / "doc" / "man"
-PAGES = ["vinveil.1", "vinveild.8", "vinveil-keyd.8", "vinveild.conf.5", "keyd.conf.5"]
+PAGES = ["vinveil.1", "vinveild.8", "vinveil-keyd.8", "vinveil-ingest.8", "vinveild.conf.5", "keyd.conf.5",
+         "ingest.conf.5"]
 
 
 def help_of(program, *words):
@@ -57,6 +58,7 @@ def test_every_option_is_in_its_commands_section_and_no_other():
 
 @pytest.mark.parametrize("page, program, pattern", [
     ("vinveild.conf.5", "vinveild", r"^  ([a-z][a-z0-9_]+)  +\S"),
+    ("ingest.conf.5", "vinveil-ingest", r"^  ([a-z][a-z0-9_]+)  +\S"),
     ("keyd.conf.5", "vinveil-keyd", r"^  [a-z]+\.([a-z-]+)(?: \(required\))?$")])
 def test_every_configuration_key_is_in_the_manual_and_no_other(page, program, pattern):
     keys = set(re.findall(pattern, help_of(program), re.M))

@@ -93,7 +93,7 @@ class Scene:
         self.platform, self.directory = platform, directory
         self.admin, self.factory = platform.client("admin"), platform.client("factory")
         self.slow = add_client(platform, directory, "openapi-slow", ["vehicle:read"], limits={"requestsPerSecond": 1, "burst": 1})
-        self.none = add_client(platform, directory, "openapi-none", ["signal:read"])
+        self.none = add_client(platform, directory, "openapi-none", ["vehicle:erase"])
         self.claim = est.new_claim(platform, directory, "openapi-claim")
         self.spent = est.new_claim(platform, directory, "openapi-spent", 1)
         self.late = {}
@@ -198,6 +198,16 @@ def change_tcu(scene, new, wrong=None):
         "/v1/tcu-changes", {"referenceId": reference_id, "deviceId": wrong or device, "newDeviceId": new})
 
 
+def send_command(scene, reference_id=None, **members):
+    return scene.platform.client("crm").post(
+        f"/v1/vehicles/{reference_id or scene.vehicle()[2]}/commands", {"name": "door.lock", **members})
+
+
+def sent_command(scene):
+    reference_id = scene.vehicle()[2]
+    return reference_id, send_command(scene, reference_id).json["commandId"]
+
+
 def ask_reveal(scene, **members):
     body = {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why", **members}
     return scene.platform.client("investigator").post("/v1/reveal-requests", body)
@@ -296,6 +306,20 @@ SPECIFIC = {
     ("POST", VEHICLE + "/certificates", 422): lambda s: renew(s, "none"),
     ("GET", VEHICLE + "/access-report", 200): lambda s: s.platform.client("auditor").get(
         f"/v1/vehicles/{s.vehicle()[2]}/access-report"),
+    ("POST", VEHICLE + "/commands", 202): lambda s: send_command(s, payload={"door": 1}),
+    ("POST", VEHICLE + "/commands", 409): lambda s: send_command(s, decommissioned(s)),
+    ("POST", VEHICLE + "/commands", 422): lambda s: send_command(s, timeoutSeconds=0),
+    ("GET", VEHICLE + "/commands", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{sent_command(s)[0]}/commands?limit=1"),
+    ("GET", VEHICLE + "/signals/latest", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals/latest"),
+    ("GET", VEHICLE + "/signals", 200): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals?name=Vehicle.Speed&from=2026-01-01T00:00:00Z&limit=1"),
+    ("GET", VEHICLE + "/signals", 422): lambda s: s.platform.client("crm").get(
+        f"/v1/vehicles/{s.vehicle()[2]}/signals?name=.Speed"),
+    ("GET", VEHICLE + "/commands/{commandId}", 200): lambda s: s.platform.client("crm").get(
+        "/v1/vehicles/{}/commands/{}".format(*sent_command(s))),
+    ("GET", "/v1/alerts", 200): lambda s: s.platform.client("auditor").get("/v1/alerts?kind=cloned-key&limit=2"),
     ("POST", "/v1/tcu-changes", 200): lambda s: change_tcu(s, None),
     ("POST", "/v1/tcu-changes", 409): lambda s: change_tcu(s, None, "ANOTHER"),
     ("POST", "/v1/tcu-changes", 422): lambda s: change_tcu(s, "same"),
@@ -336,8 +360,8 @@ SPECIFIC = {
     ("POST", "/v1/tenants", 422): lambda s: s.admin.post("/v1/tenants", {"tenantId": "No Such"}),
     ("GET", "/v1/signal-documents", 200): lambda s: s.admin.get("/v1/signal-documents"),
     ("POST", "/v1/signal-documents", 201): lambda s: s.admin.post("/v1/signal-documents", EXAMPLE),
-    ("POST", "/v1/signal-documents", 413): lambda s: s.admin.request("POST", "/v1/signal-documents", raw=b" " * 4_200_000,
-                                                                     headers=JSON),
+    ("POST", "/v1/signal-documents", 413): lambda s: wire.exchange(
+        s.platform, wire.head("POST", "/v1/signal-documents", JSON, length=4_200_000), "admin"),
     ("POST", "/v1/signal-documents", 422): lambda s: s.admin.post("/v1/signal-documents", {**EXAMPLE, "signals": []}),
     ("GET", "/v1/claims", 200): lambda s: revoke_claim(s) and s.admin.get("/v1/claims"),
     ("POST", "/v1/claims", 201): register_claim,
@@ -376,7 +400,7 @@ def small_body(method, path):
         "/v1/tcu-changes": {"referenceId": NOBODY, "deviceId": "A", "newDeviceId": "B"},
         "/v1/reveal-requests": {"referenceId": NOBODY, "purpose": "legal-request", "reason": "why"},
         "/v1/vehicles/{referenceId}": {"attributes": {}}, "/v1/vehicles/{referenceId}/certificates": {"csr": make_csr()},
-        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64},
+        "/v1/clients/{id}/certificates": {"fingerprint": "0" * 64}, "/v1/vehicles/{referenceId}/commands": {"name": "door.lock"},
     }
     return (json.dumps(bodies[path]).encode() if path in bodies else None), JSON
 

@@ -94,7 +94,7 @@ def test_from_nothing_to_a_vehicle(place):
     keyd_user, vinveild_user = pwd.getpwnam("daemon"), pwd.getpwnam("nobody")
     hand_over(data, keyd_user, vinveild_user)
     config = data / "keyd.conf"
-    config.write_text("".join(f"allow = {vinveild_user.pw_name}\n" if line.startswith("allow") else line
+    config.write_text("".join(f"allow = root {vinveild_user.pw_name}\n" if line.startswith("allow") else line
                               for line in config.read_text().splitlines(keepends=True)))
     daemons = Daemons(data, place / "bin")
     try:
@@ -120,6 +120,21 @@ def test_from_nothing_to_a_vehicle(place):
         assert found["referenceId"] == made["referenceId"]
         vinveil("provision", "--device-id", "TCU-9", "--json", *factory, input="5YJSA1H12FFP71790", expect=1)
         assert vinveil("lookup", "--purpose", "marketing", *crm, input="1M8GDM9AXKP042788", expect=4)
+        # Root has claims made; vinveild's user may talk to keyd, but not for that.
+        vinveil("client", "add", "ops", "--tenant", "brand", "--scope", "admin", *operator, *profile)
+        ops = ("--profile", place / "clients/ops.conf", "--count", "2", "--keyd", data / "run/keyd.sock", "--out")
+        claim = json.loads(vinveil("claim", "add", "line-1", "--json", *ops, place / "claims").stdout)
+        assert (claim["tenantId"], claim["state"], claim["count"]) == ("brand", "active", 2)
+        shutil.copytree(place / "clients", place / "stolen")
+        for path in (place / "stolen", *(place / "stolen").iterdir()):
+            os.chown(path, vinveild_user.pw_uid, vinveild_user.pw_gid)
+        (place / "stolen-claims").mkdir()
+        os.chown(place / "stolen-claims", vinveild_user.pw_uid, vinveild_user.pw_gid)
+        done = subprocess.run([place / "bin/vinveil", "claim", "add", "line-2", *ops, place / "stolen-claims"],
+                              user=vinveild_user.pw_uid, group=vinveild_user.pw_gid, extra_groups=[], capture_output=True,
+                              text=True)
+        assert done.returncode == 4 and "root" in done.stderr, done
+        assert list((place / "stolen-claims").iterdir()) == []
         # Neither may read what is the other's.
         for user, path in ((vinveild_user, "keyd/root.key"), (keyd_user, "registry/registry.db"),
                            (keyd_user, "tls/server.key")):

@@ -244,14 +244,20 @@ vectors = {
     **described(),
 }
 
-with open(HERE / "fleetwise.tsv", "w", encoding="ascii") as file:
-    for name, payload in vectors.items():
-        file.write(f"{name}\t{payload.hex()}\n")
-for harness, names in {"fleetwise_decode": ["drive", "drive-snappy", "long-snappy", "members", "trouble-codes", "vin-text",
-                                            "nan", "relative-far"],
-                       "fleetwise_checkin": ["checkin", "checkin-empty", "checkin-not-printable"],
-                       "fleetwise_names": ["names", "names-twice"]}.items():
-    folder = HERE.parent / "fuzz" / "corpus" / harness
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).write_bytes(vectors[name])
+
+def main():
+    with open(HERE / "fleetwise.tsv", "w", encoding="ascii") as file:
+        for name, payload in vectors.items():
+            file.write(f"{name}\t{payload.hex()}\n")
+    for harness, names in {"fleetwise_decode": ["drive", "drive-snappy", "long-snappy", "members", "trouble-codes", "vin-text",
+                                                "nan", "relative-far"],
+                           "fleetwise_checkin": ["checkin", "checkin-empty", "checkin-not-printable"],
+                           "fleetwise_names": ["names", "names-twice"]}.items():
+        folder = HERE.parent / "fuzz" / "corpus" / harness
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).write_bytes(vectors[name])
+
+
+if __name__ == "__main__":
+    main()

@@ -50,8 +50,7 @@ static enum result read_signal(struct reading *reading, const json_t *json, Flee
 	if (signal == NULL)
 		return description_refuse(description, PROBLEM_VALUE_INVALID,
 					  "a signal of the condition is not described.");
-	for (size_t i = 0; i < description->signal_count; i++)
-		reading->is_used[i] |= description->signals[i].id == signal->id;
+	reading->is_used[signal->place] = true;
 	node->node_case = FLEETWISE__CONDITION_NODE__NODE_SIGNAL_ID;
 	node->signal_id = signal->id;
 	return RESULT_OK;

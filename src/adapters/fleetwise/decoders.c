@@ -131,7 +131,7 @@ static struct fleetwise_decoder *remove_at(struct fleetwise_decoders *decoders, 
 
 	decoders->count--;
 	memmove(decoders->entries + place, decoders->entries + place + 1,
-		(decoders->count - place) * sizeof *decoders->entries);
+		(decoders->count - place) * sizeof(struct fleetwise_decoder *));
 	return removed;
 }
 
@@ -155,11 +155,35 @@ static void drop_at(struct fleetwise_decoders *decoders, size_t place)
 	decoder_free(dropped);
 }
 
+static struct span tenant_part(struct span sync_id)
+{
+	const uint8_t *slash = memchr(sync_id.data, '/', sync_id.size);
+
+	return span_of(sync_id.data, slash != NULL ? (size_t)(slash - sync_id.data) : sync_id.size);
+}
+
+/* The tenant's one that was put longest ago, when it has as many as it may; else decoders->count. */
+static size_t find_superfluous(const struct fleetwise_decoders *decoders, struct span sync_id)
+{
+	struct span tenant = tenant_part(sync_id);
+	size_t oldest = decoders->count, found = 0;
+
+	for (size_t i = 0; i < decoders->count; i++) {
+		if (!span_equal(tenant_part(decoders->entries[i]->sync_id), tenant))
+			continue;
+		if (found++ == 0)
+			oldest = i;
+	}
+	return found >= FLEETWISE_DECODERS_OF_TENANT_MAX ? oldest : decoders->count;
+}
+
 /* Takes the decoder. The lock is held. */
 static void insert(struct fleetwise_decoders *decoders, struct fleetwise_decoder *decoder)
 {
 	size_t place = find(decoders, decoder->sync_id);
 
+	if (place == decoders->count)
+		place = find_superfluous(decoders, decoder->sync_id);
 	if (place < decoders->count)
 		drop_at(decoders, place);
 	else if (decoders->count == FLEETWISE_DECODERS_MAX)

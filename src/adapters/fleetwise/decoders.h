@@ -5,7 +5,8 @@
  *
  *   DIRECTORY/%016x.names    a document, numbered in the order in which they were put
  *
- * Bounded: beyond FLEETWISE_DECODERS_MAX manifests the one that was put longest ago goes. Thread-safe.
+ * Bounded: beyond FLEETWISE_DECODERS_OF_TENANT_MAX of one tenant (its sync IDs begin alike, up to the first slash), or
+ * FLEETWISE_DECODERS_MAX in all, the one that was put longest ago goes. Thread-safe.
  */
 #ifndef VINVEIL_ADAPTERS_FLEETWISE_DECODERS_H
 #define VINVEIL_ADAPTERS_FLEETWISE_DECODERS_H
@@ -14,9 +15,10 @@
 #include "base/result.h"
 #include "base/span.h"
 
-#define FLEETWISE_DECODERS_MAX	     256
-#define FLEETWISE_NAMES_DOCUMENT_MAX ((size_t)192 << 10) /* fits a spool's record with its envelope */
-#define FLEETWISE_SIGNAL_ID_MAX	     INT32_MAX		 /* the highest bit is the agent's own */
+#define FLEETWISE_DECODERS_MAX		 1024
+#define FLEETWISE_DECODERS_OF_TENANT_MAX 32
+#define FLEETWISE_NAMES_DOCUMENT_MAX	 ((size_t)192 << 10) /* fits a spool's record with its envelope */
+#define FLEETWISE_SIGNAL_ID_MAX		 INT32_MAX	     /* the highest bit is the agent's own */
 
 struct fleetwise_decoders;
 

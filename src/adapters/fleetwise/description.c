@@ -132,10 +132,10 @@ static bool is_name(const char *text)
 
 enum result member_name(struct description *description, const json_t *object, const char *name, char **ret_text)
 {
-	char *text;
+	char *text = NULL;
 
 	TRY(member_text(description, object, name, DESCRIPTION_NAME_LENGTH_MAX, &text));
-	if (!is_name(text))
+	if (text == NULL || !is_name(text))
 		return description_refuse(description, PROBLEM_VALUE_INVALID,
 					  "the member %s must be a lower-case letter or digit, then those and '-'.",
 					  name);

@@ -13,6 +13,7 @@
 
 struct described_signal {
 	struct span name;
+	size_t place; /* in the order described, from 0 */
 	uint32_t id;
 	bool is_boolean;
 };
@@ -28,13 +29,14 @@ struct description {
 	struct described_signal *signals; /* in the order described */
 	struct described_signal *by_name;
 	size_t signal_count;
+	size_t collected_count; /* by all schemes so far */
 };
 
 /* manifest.c: sets the description's signals, too */
 MUST_USE enum result describe_manifest(struct description *description, struct agent_documents *documents);
 /* schemes.c: the manifest comes first */
 MUST_USE enum result describe_schemes(struct description *description, struct agent_documents *documents);
-/* condition.c: the tree; is_used[i] is set for each signal in it, i as in `signals` */
+/* condition.c: the tree; is_used is set at the place of each signal in it */
 MUST_USE enum result describe_condition(struct description *description, const json_t *json, bool *is_used,
 					Fleetwise__ConditionNode **ret_node);
 

@@ -172,7 +172,7 @@ static enum result read_signal(struct manifest *manifest, const json_t *json, si
 	TRY(member_choice(description, json, "datatype", datatypes, COUNT(datatypes), &type));
 	TRY(member_text(description, json, "interfaceId", INTERFACE_LENGTH_MAX, &head.interface_id));
 	head.type = (Fleetwise__PrimitiveType)(FLEETWISE__PRIMITIVE_TYPE__PRIMITIVE_BOOL + type);
-	description->signals[place] = (struct described_signal){span_of_text(name), head.id,
+	description->signals[place] = (struct described_signal){span_of_text(name), place, head.id,
 								head.type == FLEETWISE__PRIMITIVE_TYPE__PRIMITIVE_BOOL};
 	return read_decoding(manifest, &head, json);
 }
@@ -185,9 +185,9 @@ static enum result make_room(struct manifest *manifest, size_t count)
 	Fleetwise__DecoderManifest *message = &manifest->message;
 
 	fleetwise__decoder_manifest__init(message);
-	message->can_signals = arena_alloc(arena, count * sizeof *message->can_signals);
-	message->obd_pid_signals = arena_alloc(arena, count * sizeof *message->obd_pid_signals);
-	message->custom_decoding_signals = arena_alloc(arena, count * sizeof *message->custom_decoding_signals);
+	message->can_signals = arena_alloc(arena, count * sizeof(Fleetwise__CanSignal *));
+	message->obd_pid_signals = arena_alloc(arena, count * sizeof(Fleetwise__ObdPidSignal *));
+	message->custom_decoding_signals = arena_alloc(arena, count * sizeof(Fleetwise__CustomDecodingSignal *));
 	manifest->description->signals = arena_alloc(arena, count * sizeof *manifest->description->signals);
 	manifest->description->signal_count = count;
 	return message->can_signals != NULL && message->obd_pid_signals != NULL &&
@@ -208,7 +208,7 @@ static enum result list_names(struct description *description, Fleetwise__Signal
 {
 	Fleetwise__SignalName *names = arena_alloc(description->arena, description->signal_count * sizeof *names);
 
-	message->signals = arena_alloc(description->arena, description->signal_count * sizeof *message->signals);
+	message->signals = arena_alloc(description->arena, description->signal_count * sizeof(Fleetwise__SignalName *));
 	if (names == NULL || message->signals == NULL)
 		return RESULT_MEMORY;
 	message->n_signals = description->signal_count;
@@ -220,7 +220,7 @@ static enum result list_names(struct description *description, Fleetwise__Signal
 		names[i].is_boolean = signal->is_boolean;
 		message->signals[i] = &names[i];
 	}
-	qsort(message->signals, message->n_signals, sizeof *message->signals, by_id);
+	qsort(message->signals, message->n_signals, sizeof(Fleetwise__SignalName *), by_id);
 	for (size_t i = 1; i < message->n_signals; i++)
 		if (message->signals[i]->signal_id == message->signals[i - 1]->signal_id)
 			return description_refuse(description, PROBLEM_VALUE_INVALID, "two of them have the same ID.");

@@ -12,6 +12,7 @@
 #define INTERVAL_DEFAULT_MS 1000
 #define BUFFER_DEFAULT	    100 /* the samples of a signal that one sending holds at most */
 #define BUFFER_GREATEST	    10000
+#define COLLECTED_MAX	    16384 /* of all schemes: more than vehicles accept */
 #define PRIORITY_GREATEST   255
 #define EXPIRY_DEFAULT_MS   INT64_C(253402300799000) /* the end of 9999: never */
 #define ALL_SIGNALS	    "all"
@@ -62,14 +63,9 @@ static enum result read_collected(struct description *description, const json_t 
 	if (found == NULL)
 		return description_refuse(description, PROBLEM_VALUE_INVALID,
 					  "the member signals holds one that is not described.");
-	for (size_t i = 0; i < description->signal_count; i++) {
-		if (description->signals[i].id != found->id)
-			continue;
-		if (is_listed[i])
-			return description_refuse(description, PROBLEM_VALUE_INVALID,
-						  "the member signals holds one twice.");
-		is_listed[i] = true;
-	}
+	if (is_listed[found->place])
+		return description_refuse(description, PROBLEM_VALUE_INVALID, "the member signals holds one twice.");
+	is_listed[found->place] = true;
 	TRY(add_signal(description, found->id, scheme, &signal));
 	return json_is_object(json) ? read_details(description, json, signal) : RESULT_OK;
 }
@@ -88,7 +84,8 @@ static enum result read_signals(struct description *description, const json_t *j
 {
 	const json_t *signals = json_object_get(json, "signals");
 
-	scheme->signals = arena_alloc(description->arena, description->signal_count * sizeof *scheme->signals);
+	scheme->signals =
+		arena_alloc(description->arena, description->signal_count * sizeof(Fleetwise__SignalInformation *));
 	if (scheme->signals == NULL)
 		return RESULT_MEMORY;
 	if (signals == NULL || (json_is_string(signals) && strcmp(json_string_value(signals), ALL_SIGNALS) == 0))
@@ -219,6 +216,10 @@ static enum result read_scheme(struct description *description, const json_t *js
 	TRY(read_options(description, json, scheme));
 	TRY(read_signals(description, json, is_listed, scheme));
 	TRY(read_when(description, json, is_listed, scheme));
+	description->collected_count += scheme->n_signals;
+	if (description->collected_count > COLLECTED_MAX)
+		return description_refuse(description, PROBLEM_VALUE_INVALID,
+					  "the schemes collect more than %d signals in all.", COLLECTED_MAX);
 	TRY(description_sync_id(description, name, &scheme->base, &sync_id));
 	scheme->campaign_sync_id = sync_id;
 	*ret_scheme = scheme;
@@ -273,7 +274,7 @@ enum result describe_schemes(struct description *description, struct agent_docum
 	char *sync_id;
 
 	TRY(check_schemes(description, schemes, &count));
-	message.schemes = arena_alloc(description->arena, count * sizeof *message.schemes);
+	message.schemes = arena_alloc(description->arena, count * sizeof(Fleetwise__CollectionScheme *));
 	if (message.schemes == NULL)
 		return RESULT_MEMORY;
 	message.n_schemes = count;

@@ -179,6 +179,37 @@ void spool_interrupt(struct spool_reader *reader)
 	spool_wake(reader->wake_word);
 }
 
+/* ---- how much is left ------------------------------------------------------------------------------------- */
+
+/* From record to record, without looking into them. */
+static uint64_t behind_in_current(const struct spool_reader *reader)
+{
+	size_t at = reader->offset, size = reader->current.size;
+
+	while (at < size && size - at >= RECORD_HEADER_SIZE) {
+		uint32_t length = segment_length_at(&reader->current, at);
+
+		if (length < RECORD_HEADER_SIZE || length > size - at)
+			break;
+		at += record_size(length - RECORD_HEADER_SIZE);
+	}
+	return at - reader->offset;
+}
+
+void spool_behind(struct spool_reader *reader, uint64_t *ret_bytes, uint32_t *ret_segments)
+{
+	SEGMENT_LIST_CLEANUP struct segment_list list = {0};
+	uint64_t current = reader->current.base != NULL ? reader->current.number : reader->start.segment;
+
+	*ret_bytes = reader->current.base != NULL ? behind_in_current(reader) : 0;
+	*ret_segments = 0;
+	if (segment_list_read(reader->directory, &list, NULL) != RESULT_OK)
+		return;
+	for (size_t i = 0; i < list.count; i++)
+		*ret_segments += list.numbers[i] > current;
+	*ret_bytes += (uint64_t)*ret_segments * reader->current.size;
+}
+
 /* ---- marking ---------------------------------------------------------------------------------------------- */
 
 /* The newest stays whatever was read of it: its number is what the next writer counts on from. */

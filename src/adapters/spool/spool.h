@@ -87,6 +87,8 @@ MUST_USE enum result spool_read(struct spool_reader *reader, struct spool_record
 void spool_wait(struct spool_reader *reader, int64_t timeout_ms);
 /* Ends a spool_wait(), also the next one; from another thread or a signal handler. */
 void spool_interrupt(struct spool_reader *reader);
+/* How much stands behind what was read last: an estimate, for whoever watches. */
+void spool_behind(struct spool_reader *reader, uint64_t *ret_bytes, uint32_t *ret_segments);
 /* Everything before the position is safe elsewhere: remembers it, and removes whole segments before it. */
 MUST_USE enum result spool_mark(struct spool_reader *reader, const struct spool_position *position, struct note *note);
 

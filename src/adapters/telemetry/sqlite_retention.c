@@ -82,7 +82,7 @@ static enum result write_retention(struct sqlite_store *store, const struct tena
 enum result store_set_retention(struct sqlite_store *store, const struct tenant_id *tenant, uint32_t days,
 				struct note *note)
 {
-	if (days > TELEMETRY_RETENTION_DAYS_MAX)
+	if (days > TELEMETRY_RETENTION_MAX_DAYS)
 		return RESULT_INVALID;
 	for (size_t i = 0; i < store->tenants.count; i++)
 		if (tenant_id_equal(&store->tenants.list[i].id, tenant) && store->tenants.list[i].days == days)

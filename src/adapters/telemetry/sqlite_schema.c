@@ -2,13 +2,13 @@
 
 static const char *const main_statements[DB_STATEMENTS_MAX] = {
 	[MAIN_GET_STATE] =
-		"SELECT segment, offset, seen, expired, rejects, withheld, retired_messages, retired_samples "
-		"FROM state",
-	[MAIN_SET_STATE] = "UPDATE state SET segment = ?1, offset = ?2, seen = ?3, expired = ?4, rejects = ?5, "
-			   "withheld = ?6, retired_messages = ?7, retired_samples = ?8",
-	[MAIN_RETIRE] = "UPDATE state SET retired_messages = retired_messages + "
-			"coalesce((SELECT messages FROM day WHERE day = ?1), 0), retired_samples = retired_samples + "
-			"coalesce((SELECT samples FROM day WHERE day = ?1), 0)",
+		("SELECT segment, offset, seen, expired, rejects, withheld, retired_messages, retired_samples "
+		 "FROM state"),
+	[MAIN_SET_STATE] = ("UPDATE state SET segment = ?1, offset = ?2, seen = ?3, expired = ?4, rejects = ?5, "
+			    "withheld = ?6, retired_messages = ?7, retired_samples = ?8"),
+	[MAIN_RETIRE] = ("UPDATE state SET retired_messages = retired_messages + "
+			 "coalesce((SELECT messages FROM day WHERE day = ?1), 0), retired_samples = retired_samples + "
+			 "coalesce((SELECT samples FROM day WHERE day = ?1), 0)"),
 	[MAIN_FIND_VEHICLE] = "SELECT number, tenant FROM vehicle WHERE reference_id = ?1",
 	[MAIN_ADD_VEHICLE] = "INSERT INTO vehicle (reference_id, tenant) VALUES (?1, ?2)",
 	[MAIN_ASSIGN_VEHICLE] = "UPDATE vehicle SET tenant = ?2 WHERE number = ?1",
@@ -25,10 +25,10 @@ static const char *const main_statements[DB_STATEMENTS_MAX] = {
 	[MAIN_ADD_NAME] = "INSERT INTO name (number, name) VALUES (?1, ?2)",
 	[MAIN_LIST_NAMES] = "SELECT number, name FROM name WHERE number > ?1 ORDER BY number",
 	[MAIN_GET_LATEST] = "SELECT signals FROM latest WHERE vehicle = ?1",
-	[MAIN_PUT_LATEST] = "INSERT INTO latest (vehicle, signals) VALUES (?1, ?2) "
-			    "ON CONFLICT DO UPDATE SET signals = ?2",
-	[MAIN_PUT_DAY] = "INSERT INTO day (day, messages, samples) VALUES (?1, ?2, ?3) "
-			 "ON CONFLICT DO UPDATE SET messages = ?2, samples = ?3",
+	[MAIN_PUT_LATEST] = ("INSERT INTO latest (vehicle, signals) VALUES (?1, ?2) "
+			     "ON CONFLICT DO UPDATE SET signals = ?2"),
+	[MAIN_PUT_DAY] = ("INSERT INTO day (day, messages, samples) VALUES (?1, ?2, ?3) "
+			  "ON CONFLICT DO UPDATE SET messages = ?2, samples = ?3"),
 	[MAIN_REMOVE_DAY] = "DELETE FROM day WHERE day = ?1",
 	[MAIN_LIST_DAYS] = "SELECT day FROM day WHERE day BETWEEN ?1 AND ?2 ORDER BY day",
 	[MAIN_ADD_REJECT] = "INSERT INTO reject (reference_id, received_at, reason, payload) VALUES (?1, ?2, ?3, ?4)",
@@ -63,8 +63,8 @@ static const char *const day_statements[DB_STATEMENTS_MAX] = {
 	[DAY_INSERT] = "INSERT OR IGNORE INTO message (vehicle, at, digest, samples) VALUES (?1, ?2, ?3, ?4)",
 	[DAY_GET_COUNTS] = "SELECT messages, samples FROM counts",
 	[DAY_SET_COUNTS] = "UPDATE counts SET messages = ?1, samples = ?2",
-	[DAY_SCAN] = "SELECT at, digest, samples FROM message WHERE vehicle = ?1 AND at >= ?2 AND at < ?3 "
-		     "ORDER BY at, digest",
+	[DAY_SCAN] = ("SELECT at, digest, samples FROM message WHERE vehicle = ?1 AND at >= ?2 AND at < ?3 "
+		      "ORDER BY at, digest"),
 	[DAY_FORGET] = "DELETE FROM message WHERE vehicle = ?1",
 };
 

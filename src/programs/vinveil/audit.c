@@ -29,19 +29,6 @@ static const struct {
 	{"from", "from"},   {"to", "to"},
 };
 
-/* Appends "&name=value" percent-encoded, so that no value can add a parameter of its own. */
-static enum result append_parameter(struct buf *path, const char *name, const char *value)
-{
-	TRY(buf_append_format(path, "&%s=", name));
-	for (; *value != '\0'; value++) {
-		bool plain = (*value >= 'a' && *value <= 'z') || (*value >= 'A' && *value <= 'Z') ||
-			     (*value >= '0' && *value <= '9') || strchr("-._~", *value) != NULL;
-		TRY(plain ? buf_append_byte(path, (uint8_t)*value)
-			  : buf_append_format(path, "%%%02X", (unsigned)(unsigned char)*value));
-	}
-	return RESULT_OK;
-}
-
 static int run_tail(const struct invocation *invocation)
 {
 	API_ANSWER_CLEANUP struct api_answer answer = {0};
@@ -52,8 +39,8 @@ static int run_tail(const struct invocation *invocation)
 	enum result result = buf_append_format(&path, "/v1/audit/entries?limit=%" PRId64, limit);
 	for (size_t i = 0; i < sizeof tail_filters / sizeof tail_filters[0] && result == RESULT_OK; i++)
 		if (option_get(invocation, tail_filters[i].option) != NULL)
-			result = append_parameter(&path, tail_filters[i].parameter,
-						  option_get(invocation, tail_filters[i].option));
+			result = request_append_parameter(&path, tail_filters[i].parameter,
+							  option_get(invocation, tail_filters[i].option));
 	if (result != RESULT_OK)
 		return fail("the filters", result, NULL);
 	int code = request_get(invocation, (const char *)path.data, &answer);

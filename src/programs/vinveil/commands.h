@@ -13,6 +13,8 @@ extern const struct command command_signals_load, command_signals_list;
 extern const struct command command_provision, command_lookup;
 extern const struct command command_vehicle_show, command_vehicle_history;
 extern const struct command command_tcu_change, command_tcu_delete;
+extern const struct command command_command_send, command_command_show;
+extern const struct command command_alert_list;
 extern const struct command command_simulate;
 extern const struct command command_reveal_request, command_reveal_approve, command_reveal_open;
 extern const struct command command_audit_tail, command_audit_verify, command_audit_prove;

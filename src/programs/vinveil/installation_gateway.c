@@ -16,6 +16,7 @@
 #define CLAIM_COUNT_MAX 1000000
 #define CLAIM_DAYS	365
 #define TOKEN_SIZE	32
+#define BROKER_USER	"mosquitto" /* Debian's; in production */
 
 static void release_key(struct private_key **key)
 {
@@ -147,7 +148,7 @@ enum result gateway_make_dev_claim(const struct installation *installation, stru
 static enum result write_broker_config(const struct installation *installation, struct note *note)
 {
 	BUF_CLEANUP struct buf text = {0};
-	struct broker_config config = {.installation = installation, .user = "mosquitto"};
+	struct broker_config config = {.installation = installation, .user = BROKER_USER};
 	struct passwd *self = installation->is_dev ? getpwuid(geteuid()) : NULL;
 	char path[PATH_SIZE];
 	if (self != NULL)
@@ -191,6 +192,8 @@ enum result gateway_append_vinveild_config(const struct installation *installati
 			      "token = %s/gateway/token\nevents_spool = %s/%s\n",
 			      installation->gateway_endpoint, installation->mqtt_port, GATEWAY_TEMPLATE, directory,
 			      directory, directory, directory, gateway_spools[SPOOL_EVENTS]));
+	if (!installation->is_dev)
+		TRY(buf_append_text(text, "broker_user = " BROKER_USER "\n"));
 	return buf_append_format(text, "\n[telemetry]\nstore = %s/telemetry\ncontrol_spool = %s/%s\n", directory,
 				 directory, gateway_spools[SPOOL_CONTROL]);
 }

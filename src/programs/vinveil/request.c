@@ -39,3 +39,15 @@ void request_write_list(const struct invocation *invocation, const char *option,
 			json_text(writer, span_of_text(invocation->values[i].value));
 	json_array_end(writer);
 }
+
+enum result request_append_parameter(struct buf *path, const char *name, const char *value)
+{
+	TRY(buf_append_format(path, "&%s=", name));
+	for (; *value != '\0'; value++) {
+		bool plain = (*value >= 'a' && *value <= 'z') || (*value >= 'A' && *value <= 'Z') ||
+			     (*value >= '0' && *value <= '9') || strchr("-._~", *value) != NULL;
+		TRY(plain ? buf_append_byte(path, (uint8_t)*value)
+			  : buf_append_format(path, "%%%02X", (unsigned)(unsigned char)*value));
+	}
+	return RESULT_OK;
+}

@@ -15,4 +15,7 @@ int request_get(const struct invocation *invocation, const char *path, struct ap
 void request_write_list(const struct invocation *invocation, const char *option, const char *key,
 			struct json_writer *writer);
 
+/* Appends "&name=value" percent-encoded, so that no value can add a parameter of its own. */
+MUST_USE enum result request_append_parameter(struct buf *path, const char *name, const char *value);
+
 #endif

@@ -14,6 +14,7 @@
 #define OBEY_US		   150000
 #define BACK_OFF_MIN_US	   500000
 #define BACK_OFF_MAX_US	   30000000
+#define FAILURES_SETTLED   3 /* a broker that is not there yet is waited for; after so many it is given up for now */
 #define ANSWERS_MAX	   4 /* commands that one vehicle works on at once */
 #define NAME_SIZE	   65
 #define END_WAIT_US	   3000000 /* for the last acknowledgements */
@@ -119,7 +120,8 @@ static void on_closed(struct mqtt_client *client, bool was_connected, int reason
 	counts->connected -= was_connected;
 	counts->disconnections += was_connected;
 	counts->refusals += !was_connected && reason != 0;
-	settle(vehicle);
+	if (was_connected || reason != 0 || vehicle->failures >= FAILURES_SETTLED)
+		settle(vehicle);
 	schedule_connect(vehicle);
 }
 
@@ -224,7 +226,8 @@ static void try_connect(struct car *vehicle)
 	vehicle->is_trying = true;
 	if (mqtt_client_connect(&vehicle->client, &note) == RESULT_OK)
 		return;
-	settle(vehicle);
+	if (vehicle->failures >= FAILURES_SETTLED)
+		settle(vehicle);
 	schedule_connect(vehicle);
 }
 

@@ -1,6 +1,8 @@
 /* `vinveil tenant add`, `list`; `vinveil devices load`. */
+#include "base/text.h"
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/request.h"
+#include "vehicle/tenant.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@ static const struct output_member tenant_columns[] = {
 	{"tenantId", "tenant"},
 	{"checkDigitPolicy", "check digit"},
 	{"manifestRequired", "manifest required"},
+	{"telemetryRetentionDays", "telemetry days"},
 	{"createdAt", "created"},
 };
 #define TENANT_COLUMNS (sizeof tenant_columns / sizeof tenant_columns[0])
@@ -21,12 +24,23 @@ static int run_tenant_add(const struct invocation *invocation)
 	BUF_CLEANUP struct buf body = {0};
 	struct json_writer writer;
 	const char *check_digit = option_get(invocation, "check-digit");
+	const char *days = option_get(invocation, "telemetry-retention-days");
+	uint64_t number = 0;
 	json_writer_init(&writer, &body);
 	json_object_begin(&writer);
 	json_member_text(&writer, "tenantId", invocation->arguments[0]);
 	json_member_text(&writer, "checkDigitPolicy", check_digit != NULL ? check_digit : "warn");
 	json_key(&writer, "manifestRequired");
 	json_bool(&writer, !option_is_set(invocation, "no-manifest"));
+	if (days != NULL) {
+		if (text_parse_u64(span_of_text(days), TELEMETRY_RETENTION_MAX_DAYS, &number) != RESULT_OK ||
+		    number == 0) {
+			say_error("--telemetry-retention-days: a number of days, 1 to %d",
+				  TELEMETRY_RETENTION_MAX_DAYS);
+			return EXIT_USAGE;
+		}
+		json_member_number(&writer, "telemetryRetentionDays", (int64_t)number);
+	}
 	json_object_end(&writer);
 	return request_post(invocation, "/v1/tenants", &writer, tenant_columns, TENANT_COLUMNS);
 }
@@ -39,6 +53,8 @@ const struct command command_tenant_add = {
 	.run = run_tenant_add,
 	.options = {{"check-digit", "POLICY", "off, warn (default) or enforce the VIN's check digit", false},
 		    {"no-manifest", NULL, "let devices provision that no manifest names", false},
+		    {"telemetry-retention-days", "N",
+		     "keep its vehicles' telemetry so long (else as the installation does)", false},
 		    {NULL, NULL, NULL, false}},
 	.uses_api = true,
 };

@@ -23,7 +23,7 @@
 /* A certificate that must not connect any more; its live session ends. */
 struct gateway_revocation {
 	struct serial serial;
-	struct uuid reference_id; /* whose session is cut; zero for a claim's */
+	struct uuid reference_id; /* whose session ends, when it is by this certificate; zero for a claim's */
 	int64_t not_after_ms;	  /* the gateway may forget it then */
 };
 

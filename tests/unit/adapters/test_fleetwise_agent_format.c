@@ -182,6 +182,22 @@ static void test_what_vehicles_or_ingest_could_not_take_is_refused(void **state)
 	assert_string_equal(fault.detail, "In the signals: their names are more than 192 KiB.");
 }
 
+static void test_schemes_that_collect_too_much_are_refused(void **state)
+{
+	ARENA_CLEANUP struct arena arena = {.size_max = (size_t)16 << 20};
+	JSON_CLEANUP json_t *json = many_signals(1000, 10);
+	struct agent_documents documents;
+	struct description_fault fault = {0};
+	json_t *schemes = json_array();
+
+	(void)state;
+	for (int i = 0; i < 17; i++)
+		json_array_append_new(schemes, json_pack("{s:s, s:i}", "name", "all", "periodMs", 1000 + i));
+	json_object_set_new(json, "schemes", schemes);
+	assert_int_equal(make(json, &arena, &documents, &fault), RESULT_INVALID);
+	assert_string_equal(fault.detail, "In scheme 17: the schemes collect more than 16384 signals in all.");
+}
+
 static void test_too_little_memory_is_no_fault(void **state)
 {
 	ARENA_CLEANUP struct arena arena = {.size_max = 1024};
@@ -365,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults_are_named_with_their_place),
 		cmocka_unit_test(test_what_vehicles_or_ingest_could_not_take_is_refused),
+		cmocka_unit_test(test_schemes_that_collect_too_much_are_refused),
 		cmocka_unit_test(test_too_little_memory_is_no_fault),
 		cmocka_unit_test(test_documents_are_what_another_encoder_makes),
 		cmocka_unit_test(test_without_schemes_everything_is_sent),

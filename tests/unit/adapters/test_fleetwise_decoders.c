@@ -144,38 +144,56 @@ static void test_a_damaged_file_is_left_aside(void **state)
 	fleetwise_decoders_close(decoders);
 }
 
-/* A document of one signal, "Name.NUMBER", under "demo/NUMBER" with six digits. */
-static void put_numbered(struct fleetwise_decoders *decoders, unsigned number)
+/* A document of one signal, "Name.NUMBER", under "TENANT/NUMBER"; both are four digits. */
+static void put_numbered(struct fleetwise_decoders *decoders, unsigned tenant, unsigned number)
 {
-	uint8_t document[64] = {0x0a, 11};
-	char sync_id[16], name[16];
+	uint8_t document[64] = {0x0a, 9};
+	char sync_id[24], name[24];
 
-	snprintf(sync_id, sizeof sync_id, "demo/%06u", number);
-	snprintf(name, sizeof name, "Name.%06u", number);
-	memcpy(document + 2, sync_id, 11);
-	memcpy(document + 13, "\x12\x0f\x08\x01\x12\x0b", 6);
-	memcpy(document + 19, name, 11);
-	assert_int_equal(fleetwise_decoders_put(decoders, sync_id, span_of(document, 30), NULL), RESULT_OK);
+	snprintf(sync_id, sizeof sync_id, "%04u/%04u", tenant, number);
+	snprintf(name, sizeof name, "Name.%04u", number);
+	memcpy(document + 2, sync_id, 9);
+	memcpy(document + 11, "\x12\x0d\x08\x01\x12\x09", 6);
+	memcpy(document + 17, name, 9);
+	assert_int_equal(fleetwise_decoders_put(decoders, sync_id, span_of(document, 26), NULL), RESULT_OK);
 }
 
-static void test_the_one_put_longest_ago_goes(void **state)
+static void test_the_tenants_one_put_longest_ago_goes(void **state)
 {
 	struct fleetwise_decoders *decoders = open_decoders(0);
 
 	(void)state;
-	for (unsigned i = 0; i < FLEETWISE_DECODERS_MAX; i++)
-		put_numbered(decoders, i);
-	put_numbered(decoders, 0); /* again: it is new */
-	put_numbered(decoders, FLEETWISE_DECODERS_MAX);
-	assert_int_equal(fleetwise_decoders_count(decoders), FLEETWISE_DECODERS_MAX);
-	assert_int_equal(for_each_file(NULL), FLEETWISE_DECODERS_MAX);
-	assert_true(is_known(decoders, "demo/000000", 1, "Name.000000"));
-	assert_false(is_known(decoders, "demo/000001", 1, "Name.000001"));
+	put_numbered(decoders, 7, 0);
+	for (unsigned i = 0; i < FLEETWISE_DECODERS_OF_TENANT_MAX; i++)
+		put_numbered(decoders, 1, i);
+	put_numbered(decoders, 1, 0); /* again: it is new */
+	put_numbered(decoders, 1, FLEETWISE_DECODERS_OF_TENANT_MAX);
+	assert_int_equal(fleetwise_decoders_count(decoders), FLEETWISE_DECODERS_OF_TENANT_MAX + 1);
+	assert_int_equal(for_each_file(NULL), FLEETWISE_DECODERS_OF_TENANT_MAX + 1);
+	assert_true(is_known(decoders, "0001/0000", 1, "Name.0000"));
+	assert_false(is_known(decoders, "0001/0001", 1, "Name.0001"));
+	assert_true(is_known(decoders, "0007/0000", 1, "Name.0000"));
 	fleetwise_decoders_close(decoders);
+	/* and in the same order after a restart */
 	decoders = open_decoders(0);
-	put_numbered(decoders, FLEETWISE_DECODERS_MAX + 1);
-	assert_true(is_known(decoders, "demo/000000", 1, "Name.000000"));
-	assert_false(is_known(decoders, "demo/000002", 1, "Name.000002"));
+	put_numbered(decoders, 1, FLEETWISE_DECODERS_OF_TENANT_MAX + 1);
+	assert_true(is_known(decoders, "0001/0000", 1, "Name.0000"));
+	assert_false(is_known(decoders, "0001/0002", 1, "Name.0002"));
+	fleetwise_decoders_close(decoders);
+}
+
+static void test_of_all_the_one_put_longest_ago_goes(void **state)
+{
+	struct fleetwise_decoders *decoders;
+	size_t skipped;
+
+	(void)state;
+	assert_int_equal(fleetwise_decoders_open(NULL, &decoders, &skipped, NULL), RESULT_OK);
+	for (unsigned tenant = 0; tenant <= FLEETWISE_DECODERS_MAX; tenant++)
+		put_numbered(decoders, tenant, 0);
+	assert_int_equal(fleetwise_decoders_count(decoders), FLEETWISE_DECODERS_MAX);
+	assert_false(is_known(decoders, "0000/0000", 1, "Name.0000"));
+	assert_true(is_known(decoders, "0001/0000", 1, "Name.0000"));
 	fleetwise_decoders_close(decoders);
 }
 
@@ -186,7 +204,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_kept_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_names_outlive_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_damaged_file_is_left_aside, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_the_one_put_longest_ago_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_tenants_one_put_longest_ago_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_of_all_the_one_put_longest_ago_goes, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, read_vectors, release_vectors);

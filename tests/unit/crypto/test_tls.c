@@ -909,6 +909,10 @@ static void bad_configuration_is_named(void **state)
 	config = good_config();
 	config.device_root_path = "/nonexistent/devices.pem";
 	assert_refused(&config, RESULT_ABSENT, "/nonexistent/devices.pem");
+	config.device_root_path = NULL;
+	config.device_issuer_path = device_issuer_path;
+	assert_refused(&config, RESULT_INVALID, "without the device root");
+	config.device_issuer_path = NULL;
 	config.device_root_path = operators.path;
 	assert_refused(&config, RESULT_INVALID, "nothing in common");
 	config.device_root_path = server_identity.certificate_path;

@@ -196,6 +196,36 @@ static void test_the_first_connection_makes_it_active(void **state)
 	assert_int_equal(fleet_get_counters(house->fleet)->connections, 4);
 }
 
+static struct house *interfered;
+static const struct registry_ops *real_ops;
+
+/* Another device is attached between the event's looking at the certificate and at the vehicle. */
+static enum result get_vehicle_after_a_change(struct registry *registry, const struct tenant_id *tenant,
+					      const struct uuid *reference_id, struct arena *arena,
+					      struct vehicle *ret_vehicle, struct note *note)
+{
+	struct vehicle vehicle;
+
+	registry->ops = real_ops;
+	assert_problem(change_device(interfered->fixture, reference_id, "tcu-1", "tcu-2", &vehicle), PROBLEM_NONE);
+	return registry->ops->get_vehicle(registry, tenant, reference_id, arena, ret_vehicle, note);
+}
+
+static void test_a_device_that_has_just_gone_makes_nothing_active(void **state)
+{
+	struct house *house = *state;
+	struct registry *registry = house->fixture->platform.registry;
+	struct registry_ops interfering = *registry->ops;
+
+	interfered = house;
+	real_ops = registry->ops;
+	interfering.get_vehicle = get_vehicle_after_a_change;
+	registry->ops = &interfering;
+	assert_ok(take_one(house, event_of(house, GATEWAY_VEHICLE_CONNECTED)));
+	assert_ptr_equal(registry->ops, real_ops); /* it came between */
+	assert_int_equal(vehicle_now(house->fixture, &house->id).state, VEHICLE_PROVISIONED);
+}
+
 static void test_a_suspended_vehicle_stays_so(void **state)
 {
 	struct house *house = *state;
@@ -497,6 +527,7 @@ int main(void)
 		TEST(test_a_certificate_that_nobody_was_given_is_cut),
 		TEST(test_a_revoked_certificate_is_cut),
 		TEST(test_the_first_connection_makes_it_active),
+		TEST(test_a_device_that_has_just_gone_makes_nothing_active),
 		TEST(test_a_suspended_vehicle_stays_so),
 		TEST(test_ingest_is_told_once_whose_it_is),
 		TEST(test_a_vehicle_that_is_ready_gets_what_waits),

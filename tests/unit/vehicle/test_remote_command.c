@@ -193,7 +193,7 @@ static void test_without_a_gateway_nothing_is_written(void **state)
 	session_open(&session, fixture, &fixture->admin);
 	assert_problem(remote_commands_list(&session.request, &id, NULL, 0, &page), PROBLEM_NONE);
 	assert_int_equal(page.count, 0);
-	assert_ok(remote_commands_resend_all(&fixture->platform, NULL));
+	assert_ok(remote_commands_resend_all(&fixture->platform, fixture->clock.now_ms, NULL));
 }
 
 static void test_a_command_is_written_and_then_sent_as_it_is(void **state)
@@ -321,6 +321,8 @@ static void test_reports_that_are_none_are_refused(void **state)
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"lower\"}}", PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":\"a\\nb\"}}",
 		 PROBLEM_VALUE_INVALID},
+		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":\"\xc2\x9b\"}}",
+		 PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"FAILED\",\"statusReason\":{\"reasonCode\":\"A\",\"reasonDescription\":1}}",
 		 PROBLEM_VALUE_INVALID},
 		{"{\"status\":\"SUCCEEDED\",\"result\":1}", PROBLEM_VALUE_INVALID},
@@ -358,13 +360,13 @@ static void test_progress_and_end(void **state)
 		       PROBLEM_NONE);
 	assert_problem(report(fixture, &command,
 			      "{\"status\":\"SUCCEEDED\",\"statusReason\":{\"reasonCode\":\"OK\",\"reasonDescription\":"
-			      "\"Loud\"},\"result\":{\"level\":{\"s\":\"9\"}},\"executionId\":\"x\"}"),
+			      "\"Loud \xc3\xa4\"},\"result\":{\"level\":{\"s\":\"9\"}},\"executionId\":\"x\"}"),
 		       PROBLEM_NONE);
 	struct remote_command read = now(fixture, &session, &command);
 	assert_int_equal(read.status, COMMAND_SUCCEEDED);
 	assert_true(read.is_final);
 	assert_string_equal(read.reason_code, "OK");
-	assert_string_equal(read.reason_text, "Loud");
+	assert_string_equal(read.reason_text, "Loud \xc3\xa4");
 	assert_string_equal(read.result, "{\"level\":{\"s\":\"9\"}}");
 	assert_int_equal(read.version, 4);
 	assert_problem(report(fixture, &command, "{\"status\":\"FAILED\"}"), PROBLEM_TRANSITION_NOT_ALLOWED);
@@ -445,17 +447,22 @@ static void test_what_waits_is_sent_again(void **state)
 	sent(fixture, &second, "elsewhere");
 	assert_problem(report(fixture, &begun, "{\"status\":\"IN_PROGRESS\"}"), PROBLEM_NONE);
 	fake_gateway_clear(&fixture->gateway);
-	assert_ok(remote_commands_resend(&fixture->platform, &fixture->tenant.id, &first, NULL));
+	/* What was created after the vehicle had subscribed was sent to it then. */
+	assert_ok(remote_commands_resend(&fixture->platform, &fixture->tenant.id, &first, START_MS - 1, NULL));
+	assert_ok(remote_commands_resend_all(&fixture->platform, START_MS - 1, NULL));
+	assert_int_equal(fixture->gateway.count, 0);
+	assert_ok(remote_commands_resend(&fixture->platform, &fixture->tenant.id, &first, fixture->clock.now_ms, NULL));
 	assert_int_equal(fixture->gateway.count, 1);
 	assert_true(uuid_equal(&fixture->gateway.calls[0].command_id, &waiting.id));
 	assert_string_equal(fixture->gateway.calls[0].payload, "{\"a\":1}");
-	assert_ok(remote_commands_resend(&fixture->platform, &fixture->other_tenant.id, &first, NULL));
+	assert_ok(remote_commands_resend(&fixture->platform, &fixture->other_tenant.id, &first, fixture->clock.now_ms,
+					 NULL));
 	assert_int_equal(fixture->gateway.count, 1);
-	assert_ok(remote_commands_resend_all(&fixture->platform, NULL));
+	assert_ok(remote_commands_resend_all(&fixture->platform, fixture->clock.now_ms, NULL));
 	assert_int_equal(fixture->gateway.count, 3);
 	fixture->clock.now_ms += 60000;
-	assert_ok(remote_commands_resend(&fixture->platform, &fixture->tenant.id, &first, NULL));
-	assert_ok(remote_commands_resend_all(&fixture->platform, NULL));
+	assert_ok(remote_commands_resend(&fixture->platform, &fixture->tenant.id, &first, fixture->clock.now_ms, NULL));
+	assert_ok(remote_commands_resend_all(&fixture->platform, fixture->clock.now_ms, NULL));
 	assert_int_equal(fixture->gateway.count, 3);
 }
 

@@ -275,6 +275,50 @@ static void test_decommissioning_is_final(void **state)
 	provisioned_vehicle(fixture, VIN_B, "tcu-1");
 }
 
+static const struct registry_ops *real_ops;
+static int interferences;
+
+/* The vehicle connects for the first time after it was read: its version moves. */
+static enum result get_vehicle_and_interfere(struct registry *registry, const struct tenant_id *tenant,
+					     const struct uuid *reference_id, struct arena *arena,
+					     struct vehicle *ret_vehicle, struct note *note)
+{
+	enum result result = real_ops->get_vehicle(registry, tenant, reference_id, arena, ret_vehicle, note);
+	struct vehicle moved = *ret_vehicle;
+	const struct registry_write write = {.kind = REGISTRY_UPDATE_VEHICLE, .vehicle = &moved};
+	const struct change_set change = {.writes = &write, .count = 1};
+	enum registry_conflict conflict;
+
+	if (result != RESULT_OK || interferences == 0)
+		return result;
+	interferences--;
+	moved.version++;
+	return real_ops->commit(registry, &change, &conflict, note);
+}
+
+static void test_whoever_names_no_version_loses_no_race(void **state)
+{
+	struct fixture *fixture = *state;
+	struct registry *registry = fixture->platform.registry;
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	SESSION_CLEANUP struct session session = {0};
+	struct registry_ops interfering = *registry->ops;
+	struct vehicle vehicle;
+
+	real_ops = registry->ops;
+	interfering.get_vehicle = get_vehicle_and_interfere;
+	registry->ops = &interfering;
+	interferences = 1;
+	assert_problem(patch(fixture, &id, 1, NULL, VEHICLE_SUSPENDED, &session, &vehicle), PROBLEM_VERSION_MISMATCH);
+	interferences = 2;
+	assert_problem(set_state(fixture, &id, VEHICLE_SUSPENDED), PROBLEM_NONE);
+	interferences = 100;
+	assert_problem(set_state(fixture, &id, VEHICLE_PROVISIONED), PROBLEM_VERSION_MISMATCH);
+	interferences = 0;
+	registry->ops = real_ops;
+	assert_int_equal(vehicle_now(fixture, &id).state, VEHICLE_SUSPENDED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +335,7 @@ int main(void)
 		TEST(test_what_changes_nothing_writes_nothing),
 		TEST(test_lifecycle),
 		TEST(test_decommissioning_is_final),
+		TEST(test_whoever_names_no_version_loses_no_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
