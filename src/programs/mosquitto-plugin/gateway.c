@@ -68,12 +68,12 @@ void gateway_log(struct gateway *gateway, bool is_warning, const char *format, .
 {
 	char text[256];
 	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
 	if (gateway->log_tokens <= 0)
 		return;
 	gateway->log_tokens--;
-	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
 	gateway->broker->log(gateway->broker_context, is_warning, text);
 }
 

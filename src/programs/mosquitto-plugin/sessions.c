@@ -157,10 +157,10 @@ void sessions_remove(struct sessions *sessions, struct session *session)
 		if (is_vehicle(session))
 			sessions->vehicles--;
 	}
-	if (session->previous)
-		session->previous->next = session->next;
-	else
+	if (sessions->first == session)
 		sessions->first = session->next;
+	else
+		session->previous->next = session->next;
 	if (session->next)
 		session->next->previous = session->previous;
 	sessions->count--;

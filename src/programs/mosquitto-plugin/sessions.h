@@ -35,7 +35,7 @@ struct sessions {
 };
 
 /* client_id, address: copied (cut, the latter). What the fresh one supersedes is marked, and returned in
-   *ret_superseded (NULL: nothing). RESULT_MEMORY. */
+ *ret_superseded (NULL: nothing). RESULT_MEMORY. */
 MUST_USE enum result sessions_add(struct sessions *sessions, const void *client, const struct identity *identity,
 				  const char *client_id, const char *address, struct session **ret_session,
 				  struct session **ret_superseded);

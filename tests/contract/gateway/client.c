@@ -86,7 +86,7 @@ void client_open(struct mqtt_client *client, struct fixture *fixture, const stru
 					   credential ? credential->key_path : NULL, NULL),
 			 MOSQ_ERR_SUCCESS);
 	if (options->will_topic)
-		mosquitto_will_set(client->mosquitto, options->will_topic, 4, "will", 1, false);
+		mosquitto_will_set(client->mosquitto, options->will_topic, 4, "will", 1, true);
 	if (options->user_name)
 		mosquitto_username_pw_set(client->mosquitto, options->user_name, "secret");
 	int failure = mosquitto_connect_bind(client->mosquitto, "127.0.0.1", fixture->port, 60, options->from);

@@ -31,8 +31,8 @@ struct client_options {
 	const char *client_id; /* NULL: the credential's name */
 	int version;	       /* MQTT_PROTOCOL_V311 or _V5; 0: the former */
 	bool keeps_session;
-	const char *from; /* address to connect from; NULL: 127.0.0.1 */
-	const char *will_topic;
+	const char *from;	/* address to connect from; NULL: 127.0.0.1 */
+	const char *will_topic; /* retained, so that it would still be there when somebody looks */
 	const char *user_name;
 };
 

@@ -193,10 +193,11 @@ static void publishes_no_will(void **state)
 		size_t ends = count_events(&fixture, GATEWAY_VEHICLE_DISCONNECTED, &vehicle_id);
 		client_enter(&client, &fixture, &vehicle,
 			     &(struct client_options){.keeps_session = true, .will_topic = topic(wills[i])});
-		assert_int_equal(client_subscribe(&client, topic("vehicles/@/#")), 1);
 		vanish(&client);
 		AWAIT(count_events(&fixture, GATEWAY_VEHICLE_DISCONNECTED, &vehicle_id) > ends);
 		client_enter(&client, &fixture, &vehicle, &(struct client_options){.keeps_session = true});
+		assert_int_equal(client_subscribe(&client, topic("vehicles/@/#")), 1);
+		assert_int_equal(client_subscribe(&client, topic("$aws/iotfleetwise/vehicles/@/#")), 1);
 		assert_true(client_publish(&client, topic("vehicles/@/mark"), "mark", false));
 		CLIENT_AWAIT(&client, client.received_count > 0);
 		assert_string_equal(client.received[0].payload, "mark");

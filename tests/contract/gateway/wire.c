@@ -78,6 +78,15 @@ void wire_close(struct wire *wire)
 	free(wire);
 }
 
+/* 0 or less: the connection has ended. That nothing comes is not its end, and fails. */
+static int read_some(struct wire *wire, void *bytes, size_t size)
+{
+	int count = SSL_read(wire->ssl, bytes, (int)size);
+	if (count <= 0 && SSL_get_error(wire->ssl, count) == SSL_ERROR_WANT_READ)
+		fail_msg("nothing came within %d ms", WAIT_LIMIT_MS);
+	return count;
+}
+
 /* One masked binary frame (RFC 6455 section 5.2), with a mask of zeros. */
 static size_t frame_header(uint8_t *header, size_t size)
 {
@@ -106,7 +115,7 @@ void wire_send(struct wire *wire, const uint8_t *packet, size_t size)
 static bool read_exactly(struct wire *wire, uint8_t *bytes, size_t size)
 {
 	while (size > 0) {
-		int count = SSL_read(wire->ssl, bytes, (int)size);
+		int count = read_some(wire, bytes, size);
 		if (count <= 0)
 			return false;
 		bytes += count;
@@ -141,7 +150,7 @@ static bool read_more(struct wire *wire)
 {
 	if (wire->is_web)
 		return read_frame(wire);
-	int count = SSL_read(wire->ssl, wire->input + wire->size, (int)(BUFFER_SIZE - wire->size));
+	int count = read_some(wire, wire->input + wire->size, BUFFER_SIZE - wire->size);
 	if (count <= 0)
 		return false;
 	wire->size += (size_t)count;
