@@ -401,9 +401,9 @@ static void run_takeover(struct load *load, char (*paths)[4096])
 		SSL_free(second);
 	}
 	qsort(taken_ns, load->count, sizeof *taken_ns, compare_u64);
+	size_t half = load->count / 2, most = load->count * 99 / 100;
 	printf("{\"count\":%zu,\"p50ms\":%.3f,\"p99ms\":%.3f,\"maxMs\":%.3f}\n", load->count,
-	       (double)taken_ns[load->count / 2] / 1e6, (double)taken_ns[load->count * 99 / 100] / 1e6,
-	       (double)taken_ns[load->count - 1] / 1e6);
+	       (double)taken_ns[half] / 1e6, (double)taken_ns[most] / 1e6, (double)taken_ns[load->count - 1] / 1e6);
 }
 
 /* ---- subscribe ---------------------------------------------------------------------------------------------- */
@@ -551,5 +551,7 @@ int main(int argc, char **argv)
 		run_hold(&load);
 	else
 		run_takeover(&load, paths);
+	free(paths);
+	free(load.connections);
 	return 0;
 }

@@ -222,7 +222,9 @@ static void note_answered_vehicle(struct call *call, const json_t *body)
 {
 	struct audit_event *event = &call->event;
 	const char *text = json_string_value(json_object_get(body, "referenceId"));
-	event->has_reference_id = text != NULL && uuid_parse(span_of_text(text), &event->reference_id) == RESULT_OK;
+	bool is_in_path = strstr(call->route->pattern, "/{referenceId}") != NULL; /* the first parameter then */
+	struct span id = text == NULL && is_in_path ? call->parameters[0] : span_of_text(text != NULL ? text : "");
+	event->has_reference_id = uuid_parse(id, &event->reference_id) == RESULT_OK;
 }
 
 static enum problem replay(struct call *call)

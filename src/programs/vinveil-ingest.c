@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
 	       "how long, for tenants that say nothing else (default 90)"),
 	NUMBER("storage", "rejects_max", rejects_max, 1, 1000000, "payloads kept aside (default 1000)"),
 	NUMBER("storage", "reject_size", reject_size, 64, 131072, "bytes kept of each (default 2048)"),
-	NUMBER("batch", "records", batch_records, 1, 1000000, "records committed together, at most (default 20000)"),
+	NUMBER("batch", "records", batch_records, 1, 1000000, "records committed together, at most (default 50000)"),
 	NUMBER("batch", "milliseconds", batch_ms, 1, 10000, "how long the first of them waits, at most (default 100)"),
 	NUMBER("batch", "mebibytes", batch_mib, 1, 1024, "memory that a batch may take (default 64)"),
 };
@@ -73,7 +73,7 @@ static void set_defaults(struct program_config *config)
 		.retention_days = TELEMETRY_RETENTION_DAYS_DEFAULT,
 		.rejects_max = TELEMETRY_REJECTS_MAX_DEFAULT,
 		.reject_size = TELEMETRY_REJECT_SIZE_DEFAULT,
-		.batch_records = 20000,
+		.batch_records = 50000,
 		.batch_ms = 100,
 		.batch_mib = 64,
 		.operations_listen = "127.0.0.1",

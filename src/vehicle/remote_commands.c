@@ -347,19 +347,17 @@ static enum result expire(const struct platform *platform, struct arena *arena, 
 	return result == RESULT_CONFLICT && conflict == REGISTRY_CONFLICT_COMMAND ? RESULT_OK : result;
 }
 
-enum result remote_commands_expire(const struct platform *platform, size_t *ret_expired, struct note *note)
+enum result remote_commands_expire(const struct platform *platform, bool *ret_more, struct note *note)
 {
 	ARENA_CLEANUP struct arena arena = {.size_max = ARENA_OF(EXPIRE_BATCH)};
 	struct registry *registry = platform->registry;
 	struct remote_command *commands;
 	size_t count;
 
-	*ret_expired = 0;
 	TRY(registry->ops->list_open_commands(registry, 0, clock_now_ms(platform->clock), EXPIRE_BATCH, &arena,
 					      &commands, &count, note));
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		TRY(expire(platform, &arena, &commands[i], note));
-		++*ret_expired;
-	}
+	*ret_more = count == EXPIRE_BATCH;
 	return RESULT_OK;
 }

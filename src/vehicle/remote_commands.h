@@ -60,7 +60,8 @@ MUST_USE enum result remote_commands_resend(const struct platform *platform, con
 /* The same for all vehicles: the gateway's connection is new since since_ms. */
 MUST_USE enum result remote_commands_resend_all(const struct platform *platform, int64_t since_ms, struct note *note);
 
-/* Marks commands whose time is over TIMED_OUT, each with its leaf; a bounded number a call. */
-MUST_USE enum result remote_commands_expire(const struct platform *platform, size_t *ret_expired, struct note *note);
+/* Marks commands whose time is over TIMED_OUT, each with its leaf; a bounded number a call, *ret_more when there may be
+   more to do. */
+MUST_USE enum result remote_commands_expire(const struct platform *platform, bool *ret_more, struct note *note);
 
 #endif

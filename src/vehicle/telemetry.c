@@ -554,10 +554,10 @@ static enum result check_names(struct reading *reading)
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
-/* Room for one more element; the old place stays in the arena. */
-static enum result grow(struct arena *arena, void **array, size_t count, size_t *capacity, size_t size)
+/* Room for one more element, at first for so many; the old place stays in the arena. */
+static enum result grow(struct arena *arena, void **array, size_t count, size_t *capacity, size_t size, size_t first)
 {
-	size_t wanted = *capacity ? 4 * *capacity : 8;
+	size_t wanted = *capacity ? 4 * *capacity : first;
 	void *larger;
 
 	if (count < *capacity)
@@ -586,7 +586,7 @@ static enum result read_sample(struct reading *reading)
 	if (reading->count >= SIGNALS_PER_MESSAGE_MAX || ++reading->count_total > TELEMETRY_SAMPLES_MAX)
 		return refuse(reading, "too-many-signals");
 	void *samples = reading->samples;
-	TRY(grow(reading->arena, &samples, reading->count, &reading->capacity, sizeof(sample)));
+	TRY(grow(reading->arena, &samples, reading->count, &reading->capacity, sizeof(sample), 8));
 	reading->samples = samples;
 	reading->samples[reading->count++] = sample;
 	return RESULT_OK;
@@ -674,7 +674,7 @@ static enum result add_message(struct reading *reading, const struct uuid *refer
 	if (reading->count == 0)
 		return RESULT_OK;
 	TRY(grow(reading->arena, &messages, reading->message_count, &reading->message_capacity,
-		 sizeof(*reading->messages)));
+		 sizeof(*reading->messages), 1)); /* most payloads are one message */
 	reading->messages = messages;
 	reading->messages[reading->message_count++] = (struct telemetry_message){
 		.reference_id = *reference_id,

@@ -147,9 +147,15 @@ class Mqtt:
         return self.closed_at if self.closed.wait(timeout) else None
 
     def close(self):
+        if self.paho is None:
+            return
         self.comes_back = False
         self.paho.disconnect()
         self.paho.loop_stop()
+        # It holds descriptors until it is collected, and its callbacks hold it; select() knows only the first 1,024.
+        for callback in ("on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"):
+            setattr(self.paho, callback, None)
+        self.paho = None
 
 
 class Vehicle:

@@ -1,7 +1,9 @@
 """Commands and alerts as applications see them: idempotent, listed, from the command line; what AWS's clients say is taken."""
 import json
+import sqlite3
 import subprocess
 import threading
+import time
 import uuid
 
 import pytest
@@ -125,6 +127,36 @@ def test_what_a_vehicle_says_wrongly_is_rejected_in_awss_words(platform, vehicle
     assert json.loads(receive_answer(connection)[1]) == {"executionId": command_id}
     # What looks like a VIN was made unreadable by the broker already.
     assert read(platform, vehicle, command_id)["result"] == {"vin": "X" * 17}
+
+
+def commit_unsent(platform, vehicle):
+    """A command as a daemon leaves it that dies between its commit and its delivery."""
+    command_id, now = uuid.uuid4(), int(time.time() * 1000)
+    with sqlite3.connect(platform.directory / "registry" / "registry.db", timeout=10) as registry:
+        registry.execute("INSERT INTO command (id, vehicle, name, payload, status, is_final, created_by, created_at, updated_at,"
+                         " expires_at, version) SELECT ?, number, 'horn', '{\"times\":1}', 1, 0, 1, ?, ?, ?, 1 FROM vehicle"
+                         " WHERE reference_id = ?", (command_id.bytes, now, now, now + 300_000, uuid.UUID(vehicle.id).bytes))
+    return str(command_id)
+
+
+def test_what_a_daemon_left_unsent_the_next_one_sends(own_platform, tmp_path):
+    """The vehicle stays connected all the while, so nothing else makes anybody send it."""
+    platform = own_platform()
+    platform.load_devices("CMD-CRASH")
+    vehicle = Vehicle(platform, tmp_path, make_vin(), "CMD-CRASH")
+    connection = vehicle.connect()
+    connection.subscribe(vehicle.commands_filter())
+    command_id = commit_unsent(platform, vehicle)
+    assert connection.receive(timeout=1.5) is None
+    old = platform.kill("vinveild")
+    topic, payload = connection.receive(timeout=30)
+    assert command_id in topic and json.loads(payload) == {"times": 1} and not connection.closed.is_set()
+    platform.wait_restarted("vinveild", old)
+    vehicle.answer_command(connection, topic, "SUCCEEDED")
+    client, path = platform.new_client("crm"), f"/v1/vehicles/{vehicle.id}/commands/{command_id}"
+    eventually("it is done", lambda: client.get(path).json["status"] == "SUCCEEDED")
+    client.close()
+    vehicle.close()
 
 
 # ---- alerts -----------------------------------------------------------------------------------------------

@@ -1,13 +1,17 @@
 """Vehicles that connect: admission, telemetry, commands, and the cut. Each against the whole platform and a real client."""
 import itertools
 import json
+import signal
 import socket
+import subprocess
 import time
+import types
 
 import pytest
 
 from certificates import issue, key_pem, make_csr, new_key
 from conftest import make_vin
+from installation import PROGRAMS
 from mqtt import Mqtt, Vehicle, eventually
 
 REFUSED = 135  # MQTT 5, 0x87: not authorised
@@ -481,3 +485,61 @@ def test_simulated_vehicles_whose_keys_are_lost_get_new_ones(platform, tmp_path)
     again = simulate(platform, *options, "--credentials", tmp_path / "two")
     assert again["provisioned"] == again["connected"] == 2
     assert ({path.name for path in (tmp_path / "one").iterdir()} == {path.name for path in (tmp_path / "two").iterdir()})
+
+
+class Fleet:
+    """`vinveil simulate`, driving beside the test."""
+
+    def __init__(self, platform, *options):
+        self.process = subprocess.Popen(
+            [PROGRAMS / "vinveil", "simulate", "--data", platform.directory, "--json", *map(str, options)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_connected(self):
+        assert any(line.rstrip().endswith("are connected") for line in self.process.stderr), "it did not connect"
+        return self
+
+    def stop(self):
+        """Its summary."""
+        self.process.send_signal(signal.SIGTERM)
+        output, errors = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, errors
+        return json.loads(output)
+
+
+def test_a_simulated_vehicle_obeys_fails_and_rejects(platform, tmp_path):
+    fleet = Fleet(platform, "--vehicles", 1, "--rate", 0, "--seed", 7004, "--credentials", tmp_path / "fleet", "--fail",
+                  "climate-on").wait_connected()
+    reference_id = next((tmp_path / "fleet").iterdir()).name[7:43]
+    car = types.SimpleNamespace(id=reference_id)
+
+    def outcome(name, status, **members):
+        command_id = send_command(platform, car, name, **members)
+        return eventually(f"{name} is {status}",
+                          lambda: (now := command(platform, car, command_id))["status"] == status and now)
+
+    assert outcome("lock", "SUCCEEDED")["result"]["locked"] == {"b": True}
+    assert "latitude" in outcome("where", "SUCCEEDED", payload={"name": "locate"})["result"]
+    assert outcome("climate-on", "FAILED")["statusReason"]["reasonCode"] == "SIMULATED"
+    assert outcome("self-destruct", "REJECTED")["statusReason"]["reasonCode"] == "UNKNOWN_COMMAND"
+    report = fleet.stop()
+    assert report["commands"] == 4 and report["commandsRejected"] == 0
+
+
+def test_a_simulated_fleet_survives_a_broker_that_dies(own_platform, tmp_path):
+    platform = own_platform()
+    fleet = Fleet(platform, "--vehicles", 10, "--rate", 10).wait_connected()
+    info = platform.read_info()
+    assert sorted(info["processes"]) == ["mosquitto", "vinveil-ingest", "vinveil-keyd", "vinveild"]
+    platform.wait_restarted("mosquitto", platform.kill("mosquitto"))
+    time.sleep(3)  # for the slowest back-off
+    report = fleet.stop()
+    assert report["connected"] == 10 and report["connections"] >= 20 and report["disconnections"] >= 10, report
+    assert report["acknowledged"] == report["published"] and report["refused"] == 0, report
+
+
+def test_simulate_says_what_is_missing(platform, tmp_path):
+    for options, words in (((), "say where"), (("--endpoint", "nowhere"), "HOST:PORT"), (("--vehicles", "0"), "--vehicles"),
+                           (("--rate", "fast"), "--rate"), (("--provision", "magic"), "api or claim")):
+        done = subprocess.run([PROGRAMS / "vinveil", "simulate", *options], capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr, (options, done.stderr)

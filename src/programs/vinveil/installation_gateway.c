@@ -149,9 +149,9 @@ static enum result write_broker_config(const struct installation *installation, 
 {
 	BUF_CLEANUP struct buf text = {0};
 	struct broker_config config = {.installation = installation, .user = BROKER_USER};
-	struct passwd *self = installation->is_dev ? getpwuid(geteuid()) : NULL;
-	char path[PATH_SIZE];
-	if (self != NULL)
+	char path[PATH_SIZE], room[2048];
+	struct passwd entry, *self = NULL;
+	if (installation->is_dev && getpwuid_r(geteuid(), &entry, room, sizeof room, &self) == 0 && self != NULL)
 		config.user = self->pw_name;
 	if (installation_plugin(config.plugin) != RESULT_OK) {
 		note_set(note, "cannot find %s beside this program or in the library directory", PLUGIN_NAME);

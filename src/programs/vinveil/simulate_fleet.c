@@ -15,7 +15,7 @@
 #define BACK_OFF_MIN_US	   500000
 #define BACK_OFF_MAX_US	   30000000
 #define FAILURES_SETTLED   3 /* a broker that is not there yet is waited for; after so many it is given up for now */
-#define ANSWERS_MAX	   4 /* commands that one vehicle works on at once */
+#define ANSWERS_MAX	   8 /* commands that one vehicle works on at once, or remembers */
 #define NAME_SIZE	   65
 #define END_WAIT_US	   3000000 /* for the last acknowledgements */
 
@@ -25,7 +25,8 @@ struct unacknowledged {
 };
 
 struct answer {
-	uint64_t due_us; /* 0: none */
+	uint64_t due_us; /* 0: none, or done */
+	uint64_t done_us;
 	char topic[COMMAND_TOPIC_SIZE];
 	char name[NAME_SIZE];
 };
@@ -52,7 +53,7 @@ struct fleet {
 	const struct fleet_options *options;
 	struct fleet_counts *counts;
 	struct mqtt_loop loop;
-	struct car *vehicles;
+	struct car *cars;
 	size_t settled;
 	uint64_t next_connect_us, next_scan_us;
 	uint64_t began_us; /* all were settled; 0: not yet */
@@ -67,70 +68,69 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static struct car *vehicle_of(struct mqtt_client *client)
+static struct car *car_of(struct mqtt_client *client)
 {
 	return (struct car *)client;
 }
 
 /* 0 to 1; spreads what would otherwise happen to all vehicles at once. */
-static double spread(struct car *vehicle)
+static double spread(struct car *car)
 {
-	vehicle->random = vehicle->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (double)(vehicle->random >> 11) / 9007199254740992.0;
+	car->random = car->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (double)(car->random >> 11) / 9007199254740992.0;
 }
 
 /* ---- what happens to a vehicle's connection ------------------------------------------------------------------ */
 
-static void settle(struct car *vehicle)
+static void settle(struct car *car)
 {
-	vehicle->fleet->settled += !vehicle->is_settled;
-	vehicle->is_settled = true;
+	car->fleet->settled += !car->is_settled;
+	car->is_settled = true;
 }
 
 static void on_connected(struct mqtt_client *client)
 {
-	struct car *vehicle = vehicle_of(client);
-	struct fleet *fleet = vehicle->fleet;
+	struct car *car = car_of(client);
+	struct fleet *fleet = car->fleet;
 	char filter[COMMAND_TOPIC_SIZE];
-	settle(vehicle);
-	vehicle->failures = 0;
+	settle(car);
+	car->failures = 0;
 	fleet->counts->connections++;
 	fleet->counts->connected++;
-	snprintf(filter, sizeof filter, "$aws/commands/things/%s/#", vehicle->identity->reference_id);
+	snprintf(filter, sizeof filter, "$aws/commands/things/%s/#", car->identity->reference_id);
 	if (mqtt_client_subscribe(client, filter) != RESULT_OK)
 		return; /* the connection is gone already: it will be told */
 	if (fleet->options->messages_per_second > 0)
-		vehicle->publish_us =
-			now_us() + (uint64_t)(spread(vehicle) * 1e6 / fleet->options->messages_per_second);
+		car->publish_us = now_us() + (uint64_t)(spread(car) * 1e6 / fleet->options->messages_per_second);
 }
 
 /* Twice as long each time, and never all vehicles at once. */
-static void schedule_connect(struct car *vehicle)
+static void schedule_connect(struct car *car)
 {
-	double pause = BACK_OFF_MIN_US * pow(2, vehicle->failures < 10 ? vehicle->failures : 10);
-	vehicle->failures++;
-	vehicle->is_trying = false;
-	vehicle->connect_us = now_us() + (uint64_t)(fmin(pause, BACK_OFF_MAX_US) * (0.5 + spread(vehicle)));
+	double pause = BACK_OFF_MIN_US * pow(2, car->failures < 10 ? car->failures : 10);
+	car->failures++;
+	car->is_trying = false;
+	car->connect_us = now_us() + (uint64_t)(fmin(pause, BACK_OFF_MAX_US) * (0.5 + spread(car)));
 }
 
 static void on_closed(struct mqtt_client *client, bool was_connected, int reason)
 {
-	struct car *vehicle = vehicle_of(client);
-	struct fleet_counts *counts = vehicle->fleet->counts;
+	struct car *car = car_of(client);
+	struct fleet_counts *counts = car->fleet->counts;
 	counts->connected -= was_connected;
 	counts->disconnections += was_connected;
 	counts->refusals += !was_connected && reason != 0;
-	if (was_connected || reason != 0 || vehicle->failures >= FAILURES_SETTLED)
-		settle(vehicle);
-	schedule_connect(vehicle);
+	if (was_connected || reason != 0 || car->failures >= FAILURES_SETTLED)
+		settle(car);
+	schedule_connect(car);
 }
 
 static void on_acknowledged(struct mqtt_client *client, int message_id, int reason)
 {
-	struct car *vehicle = vehicle_of(client);
-	struct fleet_counts *counts = vehicle->fleet->counts;
-	for (unsigned i = 0; i < vehicle->sent_count; i++) {
-		struct unacknowledged *sent = &vehicle->sent[(vehicle->sent_first + i) % UNACKNOWLEDGED_MAX];
+	struct car *car = car_of(client);
+	struct fleet_counts *counts = car->fleet->counts;
+	for (unsigned i = 0; i < car->sent_count; i++) {
+		struct unacknowledged *sent = &car->sent[(car->sent_first + i) % UNACKNOWLEDGED_MAX];
 		if (sent->message_id != message_id)
 			continue;
 		sent->message_id = 0;
@@ -139,96 +139,111 @@ static void on_acknowledged(struct mqtt_client *client, int message_id, int reas
 		latency_add(&counts->latency, now_us() - sent->sent_us);
 		break;
 	}
-	while (vehicle->sent_count > 0 && vehicle->sent[vehicle->sent_first].message_id == 0) {
-		vehicle->sent_first = (vehicle->sent_first + 1) % UNACKNOWLEDGED_MAX;
-		vehicle->sent_count--;
+	while (car->sent_count > 0 && car->sent[car->sent_first].message_id == 0) {
+		car->sent_first = (car->sent_first + 1) % UNACKNOWLEDGED_MAX;
+		car->sent_count--;
 	}
+}
+
+/* A place for a command; NULL when it is known (it may come twice, under one ID) or there is too much to do at once:
+   then it runs into its time-out, as in a car. */
+static struct answer *find_place(struct car *car, const char *topic)
+{
+	struct answer *place = NULL;
+	if (car->answers == NULL)
+		car->answers = calloc(ANSWERS_MAX, sizeof *car->answers);
+	for (size_t i = 0; i < ANSWERS_MAX && car->answers != NULL; i++) {
+		struct answer *answer = &car->answers[i];
+		if (strcmp(answer->topic, topic) == 0)
+			return NULL;
+		/* The one that was done longest ago is forgotten. */
+		if (answer->due_us == 0 && (place == NULL || answer->done_us < place->done_us))
+			place = answer;
+	}
+	return place;
 }
 
 static void on_message(struct mqtt_client *client, const char *topic, struct span payload)
 {
-	struct car *vehicle = vehicle_of(client);
-	struct fleet_counts *counts = vehicle->fleet->counts;
-	struct buf *json = &vehicle->fleet->json;
-	struct answer answer = {.due_us = now_us() + OBEY_US};
-	size_t place = 0;
+	struct car *car = car_of(client);
+	struct buf *json = &car->fleet->json;
+	char answer_topic[COMMAND_TOPIC_SIZE];
 	int message_id;
 	if (strstr(topic, "/response/rejected/") != NULL)
-		counts->commands_rejected++;
-	if (command_answer_topic(topic, answer.topic) != RESULT_OK)
+		car->fleet->counts->commands_rejected++;
+	if (command_answer_topic(topic, answer_topic) != RESULT_OK)
 		return;
-	counts->commands++;
-	command_read_name(payload, answer.name, sizeof answer.name);
-	if (vehicle->answers == NULL)
-		vehicle->answers = calloc(ANSWERS_MAX, sizeof *vehicle->answers);
-	while (vehicle->answers != NULL && place < ANSWERS_MAX && vehicle->answers[place].due_us != 0)
-		place++;
-	if (vehicle->answers == NULL || place == ANSWERS_MAX)
-		return; /* too much at once: it runs into its time-out, as in a car */
-	vehicle->answers[place] = answer;
+	struct answer *answer = find_place(car, answer_topic);
+	if (answer == NULL)
+		return;
+	car->fleet->counts->commands++;
+	answer->due_us = now_us() + OBEY_US;
+	memcpy(answer->topic, answer_topic, sizeof answer_topic);
+	command_read_name(payload, answer->name, sizeof answer->name);
 	buf_clear(json);
-	if (command_write_progress(json) == RESULT_OK &&
-	    mqtt_client_publish(client, answer.topic, buf_span(json), &message_id) != RESULT_OK)
-		vehicle->answers[place].due_us = 0;
+	if (command_write_progress(json) != RESULT_OK ||
+	    mqtt_client_publish(client, answer->topic, buf_span(json), &message_id) != RESULT_OK)
+		*answer = (struct answer){0}; /* the connection has gone: it will come again */
 }
 
 static const struct mqtt_callbacks callbacks = {on_connected, on_closed, on_acknowledged, on_message};
 
 /* ---- what a vehicle does by itself -------------------------------------------------------------------------- */
 
-static void drive_on(struct car *vehicle, uint64_t at_us)
+static void drive_on(struct car *car, uint64_t at_us)
 {
-	drive_advance(&vehicle->drive, (double)(at_us - vehicle->advanced_us) / 1e6);
-	vehicle->advanced_us = at_us;
+	drive_advance(&car->drive, (double)(at_us - car->advanced_us) / 1e6);
+	car->advanced_us = at_us;
 }
 
-static void send_telemetry(struct car *vehicle, uint64_t at_us)
+static void send_telemetry(struct car *car, uint64_t at_us)
 {
-	struct fleet *fleet = vehicle->fleet;
+	struct fleet *fleet = car->fleet;
 	char topic[64];
 	int message_id;
-	vehicle->publish_us += (uint64_t)(1e6 / fleet->options->messages_per_second);
-	if (vehicle->publish_us + 1000000 < at_us)
-		vehicle->publish_us = at_us; /* what was missed while we were busy is not made up for */
-	if (vehicle->sent_count == UNACKNOWLEDGED_MAX)
+	car->publish_us += (uint64_t)(1e6 / fleet->options->messages_per_second);
+	if (car->publish_us + 1000000 < at_us)
+		car->publish_us = at_us; /* what was missed while we were busy is not made up for */
+	if (car->sent_count == UNACKNOWLEDGED_MAX)
 		return;
-	drive_on(vehicle, at_us);
+	drive_on(car, at_us);
 	buf_clear(&fleet->json);
-	snprintf(topic, sizeof topic, "vehicles/%s/signals", vehicle->identity->reference_id);
-	if (drive_write(&vehicle->drive, clock_now_ms(clock_system()), &fleet->json) != RESULT_OK ||
-	    mqtt_client_publish(&vehicle->client, topic, buf_span(&fleet->json), &message_id) != RESULT_OK)
+	snprintf(topic, sizeof topic, "vehicles/%s/signals", car->identity->reference_id);
+	if (drive_write(&car->drive, clock_now_ms(clock_system()), &fleet->json) != RESULT_OK ||
+	    mqtt_client_publish(&car->client, topic, buf_span(&fleet->json), &message_id) != RESULT_OK)
 		return;
-	unsigned place = (vehicle->sent_first + vehicle->sent_count++) % UNACKNOWLEDGED_MAX;
-	vehicle->sent[place] = (struct unacknowledged){message_id, at_us};
+	unsigned place = (car->sent_first + car->sent_count++) % UNACKNOWLEDGED_MAX;
+	car->sent[place] = (struct unacknowledged){message_id, at_us};
 	fleet->counts->published++;
 }
 
-static void send_answers(struct car *vehicle, uint64_t at_us)
+static void send_answers(struct car *car, uint64_t at_us)
 {
-	struct buf *json = &vehicle->fleet->json;
+	struct buf *json = &car->fleet->json;
 	int message_id;
 	for (size_t i = 0; i < ANSWERS_MAX; i++) {
-		struct answer *answer = &vehicle->answers[i];
+		struct answer *answer = &car->answers[i];
 		if (answer->due_us == 0 || answer->due_us > at_us)
 			continue;
 		answer->due_us = 0;
-		drive_on(vehicle, at_us);
+		answer->done_us = at_us;
+		drive_on(car, at_us);
 		buf_clear(json);
-		if (command_obey(&vehicle->drive, answer->name, vehicle->fleet->options->failing, json) != RESULT_OK ||
-		    mqtt_client_publish(&vehicle->client, answer->topic, buf_span(json), &message_id) != RESULT_OK)
+		if (command_obey(&car->drive, answer->name, car->fleet->options->failing, json) != RESULT_OK ||
+		    mqtt_client_publish(&car->client, answer->topic, buf_span(json), &message_id) != RESULT_OK)
 			return;
 	}
 }
 
-static void try_connect(struct car *vehicle)
+static void try_connect(struct car *car)
 {
 	struct note note = {0};
-	vehicle->is_trying = true;
-	if (mqtt_client_connect(&vehicle->client, &note) == RESULT_OK)
+	car->is_trying = true;
+	if (mqtt_client_connect(&car->client, &note) == RESULT_OK)
 		return;
-	if (vehicle->failures >= FAILURES_SETTLED)
-		settle(vehicle);
-	schedule_connect(vehicle);
+	if (car->failures >= FAILURES_SETTLED)
+		settle(car);
+	schedule_connect(car);
 }
 
 /* Everything that is due; at most once a turn of a millisecond. */
@@ -241,15 +256,15 @@ static void scan(struct fleet *fleet, uint64_t at_us)
 	if (fleet->next_connect_us + 1000000 < at_us)
 		fleet->next_connect_us = at_us;
 	for (size_t i = 0; i < options->count; i++) {
-		struct car *vehicle = &fleet->vehicles[i];
-		if (vehicle->client.is_connected) {
-			if (vehicle->answers != NULL)
-				send_answers(vehicle, at_us);
-			if (options->messages_per_second > 0 && vehicle->publish_us <= at_us)
-				send_telemetry(vehicle, at_us);
-		} else if (!vehicle->is_trying && vehicle->connect_us <= at_us && fleet->next_connect_us <= at_us) {
+		struct car *car = &fleet->cars[i];
+		if (car->client.is_connected) {
+			if (car->answers != NULL)
+				send_answers(car, at_us);
+			if (options->messages_per_second > 0 && car->publish_us <= at_us)
+				send_telemetry(car, at_us);
+		} else if (!car->is_trying && car->connect_us <= at_us && fleet->next_connect_us <= at_us) {
 			fleet->next_connect_us += (uint64_t)(1e6 / options->connects_per_second);
-			try_connect(vehicle);
+			try_connect(car);
 		}
 	}
 }
@@ -259,18 +274,18 @@ static void scan(struct fleet *fleet, uint64_t at_us)
 static enum result open_vehicles(struct fleet *fleet, struct note *note)
 {
 	const struct fleet_options *options = fleet->options;
-	fleet->vehicles = calloc(options->count, sizeof *fleet->vehicles);
-	if (fleet->vehicles == NULL)
+	fleet->cars = calloc(options->count, sizeof *fleet->cars);
+	if (fleet->cars == NULL)
 		return RESULT_MEMORY;
 	for (size_t i = 0; i < options->count; i++) {
-		struct car *vehicle = &fleet->vehicles[i];
+		struct car *car = &fleet->cars[i];
 		const struct vehicle_identity *identity = &options->vehicles[i];
-		vehicle->fleet = fleet;
-		vehicle->identity = identity;
-		vehicle->random = identity->number;
-		vehicle->advanced_us = now_us();
-		drive_start(&vehicle->drive, options->seed, identity->number);
-		TRY(mqtt_client_open(&fleet->loop, &vehicle->client, &callbacks, identity->reference_id, identity->path,
+		car->fleet = fleet;
+		car->identity = identity;
+		car->random = identity->number;
+		car->advanced_us = now_us();
+		drive_start(&car->drive, options->seed, identity->number);
+		TRY(mqtt_client_open(&fleet->loop, &car->client, &callbacks, identity->reference_id, identity->path,
 				     identity->path, note));
 	}
 	return RESULT_OK;
@@ -279,11 +294,11 @@ static enum result open_vehicles(struct fleet *fleet, struct note *note)
 static void close_vehicles(struct fleet *fleet)
 {
 	/* The last one stands first in the loop's list. */
-	for (size_t i = fleet->options->count; fleet->vehicles != NULL && i-- > 0;) {
-		mqtt_client_close(&fleet->vehicles[i].client);
-		free(fleet->vehicles[i].answers);
+	for (size_t i = fleet->options->count; fleet->cars != NULL && i-- > 0;) {
+		mqtt_client_close(&fleet->cars[i].client);
+		free(fleet->cars[i].answers);
 	}
-	free(fleet->vehicles);
+	free(fleet->cars);
 }
 
 static bool is_over(struct fleet *fleet, uint64_t at_us)

@@ -247,6 +247,48 @@ static void test_a_full_disk_loses_and_doubles_nothing(void **state)
 	assert_int_equal(counts_of(fixture).duplicates, 0);
 }
 
+/* What could not be numbered has no number in memory either. */
+static void test_a_name_that_could_not_be_kept_is_not_known(void **state)
+{
+	FIXTURE;
+	const struct telemetry_message message = message_of(fixture, 9, NOW_MS, "{\"first\":1,\"second\":2}");
+	struct rlimit before, tight = {.rlim_cur = 4096};
+
+	put(fixture, 1, NOW_MS, "{\"n\":1}");
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	tight.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	assert_int_equal(commit_messages(fixture, &message, 1), RESULT_UNAVAILABLE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	put(fixture, 1, NOW_MS + 1, "{\"third\":3}");
+	assert_int_equal(commit_messages(fixture, &message, 1), RESULT_OK);
+	fixture_reopen(fixture);
+	assert_string_equal(latest_text(fixture, 1), "n@0=1 third@1=3");
+	assert_string_equal(latest_text(fixture, 9), "first@0=1 second@0=2");
+}
+
+/* A page that finds nothing among very many messages ends all the same, and the next one goes on. */
+static void test_a_page_looks_at_so_much_and_no_more(void **state)
+{
+	FIXTURE;
+	enum { COUNT = 60000 };
+	struct telemetry_message *messages = arena_alloc(&fixture->arena, COUNT * sizeof(*messages));
+	struct telemetry_query query = {.reference_id = vehicle_numbered(1), .name = span_of_text("rare")};
+	size_t pages;
+
+	assert_non_null(messages);
+	const struct telemetry_message one = message_of(fixture, 1, NOW_MS, "{\"common\":1}");
+	for (int i = 0; i < COUNT; i++) {
+		messages[i] = one;
+		messages[i].at_ms = NOW_MS + i;
+	}
+	assert_int_equal(commit_messages(fixture, messages, COUNT), RESULT_OK);
+	put(fixture, 1, NOW_MS + COUNT, "{\"rare\":1}");
+	assert_string_equal(pages_text(fixture, query, 10, &pages), "rare@60000=1");
+	assert_int_equal(pages, 2);
+}
+
 /* In the child: batch after batch, until it is killed at whatever instant. */
 static void commit_until_killed(struct fixture *fixture, const struct telemetry_message *messages)
 {
@@ -297,6 +339,8 @@ int main(void)
 		cmocka_unit_test(test_days_are_files_and_dropped_as_such),
 		cmocka_unit_test(test_rejects_are_bounded_in_count_and_size),
 		cmocka_unit_test(test_a_forgotten_vehicle_is_in_no_file),
+		cmocka_unit_test(test_a_name_that_could_not_be_kept_is_not_known),
+		cmocka_unit_test(test_a_page_looks_at_so_much_and_no_more),
 		cmocka_unit_test(test_a_full_disk_loses_and_doubles_nothing),
 		cmocka_unit_test(test_a_death_between_the_files_is_completed_by_reading_again),
 	};

@@ -251,7 +251,8 @@ static const struct tenant_id brief = {"brief"}, lasting = {"lasting"};
 static void test_what_is_too_old_goes(void **state)
 {
 	FIXTURE;
-	const struct uuid one = vehicle_numbered(1), two = vehicle_numbered(2), four = vehicle_numbered(4);
+	const struct uuid one = vehicle_numbered(1), two = vehicle_numbered(2), four = vehicle_numbered(4),
+			  five = vehicle_numbered(5);
 	struct telemetry_query query = {.limit = 1000};
 
 	assert_int_equal(fixture->store->ops->set_retention(fixture->store, &brief, 5, NULL), RESULT_OK);
@@ -261,9 +262,15 @@ static void test_what_is_too_old_goes(void **state)
 	for (uint32_t vehicle = 1; vehicle <= 4; vehicle++)
 		for (int day = 0; day < 5; day++)
 			put(fixture, vehicle, NOW_MS - day * DAY_MS, "{\"a\":1}");
+	put(fixture, 5, NOW_MS - 10 * DAY_MS, "{\"a\":1}");
 	expire_all(fixture, NOW_MS);
-	assert_int_equal(counts_of(fixture).messages, 20);
-	/* Vehicle 4 turns out to be of the tenant that keeps little, and ten days pass. */
+	assert_int_equal(counts_of(fixture).messages, 21);
+	/* Vehicle 5 turns out to be of the tenant that keeps little. */
+	assert_int_equal(fixture->store->ops->assign(fixture->store, &five, &brief, NULL), RESULT_OK);
+	expire_all(fixture, NOW_MS);
+	query.reference_id = five;
+	assert_string_equal(range_text(fixture, &query), "");
+	/* So does vehicle 4, and three days pass. */
 	assert_int_equal(fixture->store->ops->assign(fixture->store, &four, &brief, NULL), RESULT_OK);
 	expire_all(fixture, NOW_MS + 3 * DAY_MS);
 	query.reference_id = one;
@@ -280,7 +287,7 @@ static void test_what_is_too_old_goes(void **state)
 	query.reference_id = two;
 	assert_string_equal(range_text(fixture, &query), "");
 	/* What was stored is counted all the same, and what came last is still known. */
-	assert_int_equal(counts_of(fixture).messages, 20);
+	assert_int_equal(counts_of(fixture).messages, 21);
 	assert_int_equal(counts_of(fixture).duplicates, 0);
 	assert_string_equal(latest_text(fixture, 2), "a@0=1");
 }

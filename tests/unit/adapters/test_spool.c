@@ -420,6 +420,10 @@ static void test_numbers_go_on_behind_the_readers_position(void **state)
 	reader = open_reader(fixture, NULL);
 	expect_number(reader, 5, &after);
 	assert_int_equal(after.segment, 78);
+	/* Whatever is marked: the newest stays, or its number would come again. */
+	far.segment = 500;
+	assert_int_equal(spool_mark(reader, &far, NULL), RESULT_OK);
+	assert_int_equal(count_files(fixture, ".spool"), 1);
 	spool_reader_close(reader);
 	spool_writer_close(writer);
 }

@@ -2,6 +2,8 @@
 
 #include "../cmocka_all.h"
 
+#include <string.h>
+
 #include <stdio.h>
 
 /* ---- reading ------------------------------------------------------------------------------------- */
@@ -225,6 +227,23 @@ static void first_failure_sticks(void **state)
 	}
 }
 
+static void a_value_is_copied_as_text_within_a_bound(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"null", "1", "\"\xc3\xa4\"", "{\"b\":[1,2.5,true],\"a\":{}}"};
+	ARENA_CLEANUP struct arena arena = {0};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		JSON_CLEANUP json_t *json = json_loads(texts[i], JSON_DECODE_ANY, NULL);
+		const char *copy = NULL;
+
+		assert_int_equal(json_copy_text(&arena, json, strlen(texts[i]) - 1, &copy), RESULT_EXHAUSTED);
+		assert_null(copy);
+		assert_int_equal(json_copy_text(&arena, json, strlen(texts[i]), &copy), RESULT_OK);
+		assert_string_equal(copy, texts[i]);
+	}
+}
+
 static int init(void **state)
 {
 	(void)state;
@@ -235,11 +254,17 @@ static int init(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_text_is_read),	       cmocka_unit_test(bad_text_is_refused_with_its_place),
-		cmocka_unit_test(notes_never_quote_the_input), cmocka_unit_test(depth_is_bounded),
-		cmocka_unit_test(members_are_checked),	       cmocka_unit_test(text_members_are_got),
-		cmocka_unit_test(everything_is_written),       cmocka_unit_test(numbers_are_written_to_their_ends),
-		cmocka_unit_test(any_text_survives),	       cmocka_unit_test(first_failure_sticks),
+		cmocka_unit_test(good_text_is_read),
+		cmocka_unit_test(bad_text_is_refused_with_its_place),
+		cmocka_unit_test(notes_never_quote_the_input),
+		cmocka_unit_test(depth_is_bounded),
+		cmocka_unit_test(members_are_checked),
+		cmocka_unit_test(text_members_are_got),
+		cmocka_unit_test(everything_is_written),
+		cmocka_unit_test(numbers_are_written_to_their_ends),
+		cmocka_unit_test(any_text_survives),
+		cmocka_unit_test(first_failure_sticks),
+		cmocka_unit_test(a_value_is_copied_as_text_within_a_bound),
 	};
 	return cmocka_run_group_tests(tests, init, NULL);
 }

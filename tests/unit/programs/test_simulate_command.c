@@ -2,6 +2,7 @@
 
 #include "../cmocka_all.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define REQUEST "$aws/commands/things/0b54c8d0-9f8e-4c55-8c3f-9f1f6a3f2b11/executions/1/request/json"
@@ -47,7 +48,7 @@ static const char *status_of(struct buf *json)
 	assert_int_equal(json_read(buf_span(json), &answer, NULL), RESULT_OK);
 	const char *text = json_string_value(json_object_get(answer, "status"));
 	assert_non_null(text);
-	strncpy(status, text, sizeof status - 1);
+	snprintf(status, sizeof status, "%s", text);
 	return status;
 }
 

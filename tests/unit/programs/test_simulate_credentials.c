@@ -2,6 +2,7 @@
 
 #include "../cmocka_all.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -21,9 +22,11 @@ static int make_directory(void **state)
 static int remove_directory(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -r %s", directory);
-	return system(command);
+	DIR *entries = opendir(directory);
+	for (struct dirent *entry; (entry = readdir(entries)) != NULL;)
+		unlinkat(dirfd(entries), entry->d_name, 0);
+	closedir(entries);
+	return rmdir(directory);
 }
 
 static void put(const char *name)
