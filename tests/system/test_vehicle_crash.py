@@ -52,6 +52,9 @@ class Driver(threading.Thread):
         self.join(30)
         assert self.fault is None, self.fault
         for mid in self.sent:
+            # What paho was given just while it lost its connection, it sends with the next one.
+            if not self.connection.wait_acknowledged(mid, 5):
+                self.connection.paho.reconnect()
             assert self.connection.wait_acknowledged(mid, 60), f"{self.vehicle.id}: {self.sent[mid]} was never acknowledged"
         return set(self.sent.values())
 
