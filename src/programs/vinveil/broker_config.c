@@ -108,7 +108,8 @@ enum result broker_config_format(const struct broker_config *config, struct buf 
 	TRY(append_listener(installation, "Vehicles: MQTT over mutual TLS.", installation->mqtt_port, "mqtt", text));
 	TRY(append_listener(
 		installation,
-		"The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca.",
+		"The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca. (A port "
+		"below 1024\n# needs the capability CAP_NET_BIND_SERVICE: root's goes before ports are opened.)",
 		installation->alpn_port, "mqtt", text));
 	TRY(append_listener(installation, "The same over WebSockets.", installation->websockets_port, "websockets",
 			    text));

@@ -438,6 +438,12 @@ enum result installation_prepare_dev(struct installation *installation, const ch
 			 installation->directory);
 		return RESULT_CONFLICT;
 	}
+	TRY(name_path(mark, installation->directory, "gateway/token"));
+	if (!path_exists(mark)) {
+		note_set(note, "%.160s was made by a vinveil without a device gateway; remove it and start anew",
+			 installation->directory);
+		return RESULT_CONFLICT;
+	}
 	return write_configs(installation, note);
 }
 
