@@ -295,6 +295,26 @@ def test_from_nothing_to_a_vehicle(place):
     assert codes == [0, 0, 0, 0]
 
 
+def test_units_are_well_formed_and_open_what_the_user_may_write(tmp_path):
+    """systemd itself reads them; what it leaves writable is what the table above gives that user."""
+    shutil.copytree(ROOT / "packaging/systemd", tmp_path / "units")
+    shutil.copy("/lib/systemd/system/mosquitto.service", tmp_path / "units")
+    directories = ("keyd", "registry", "audit", "tls", "ca", "run", "gateway", "gateway/run", "spool", "spool/events",
+                   "spool/telemetry", "spool/control", "telemetry")
+    for who, name in (("keyd", "vinveil-keyd.service"), ("vinveild", "vinveild.service"),
+                      ("ingest", "vinveil-ingest.service"), ("broker", "mosquitto.service.d/vinveil.conf")):
+        unit = tmp_path / "units" / name
+        text = unit.read_text()
+        open_paths = re.search(r"^ReadWritePaths=(.*)$", text, re.M)[1].replace("/var/lib/vinveil/", "").split()
+        assert set(open_paths) == {path for path in directories if who in next(
+            rights for pattern, rights in RIGHTS if re.fullmatch(pattern, path))[1].split()}, name
+        unit.write_text(text.replace("/usr/bin/", f"{PROGRAMS}/"))
+    if shutil.which("systemd-analyze"):
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", *(tmp_path / "units").glob("*.service")],
+                              text=True, capture_output=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
     vinveil("init", "--data", place / "d", "--root-out", place / "d/roots", "--name", "localhost", expect=2)
     assert not (place / "d").exists()
