@@ -21,6 +21,7 @@ from mqtt import Mqtt, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOT_AUTHORISED = 0x87
+IMPORTED = "5YJSA1H12FFP71790"
 MANUAL = (ROOT / "doc/man/vinveil.1.scd").read_text().split("# USERS AND GROUPS")[1].split("\n# ")[0]
 # The test makes no users: Debian's stand for those of the manual. Each has a group of its name.
 STAND_INS = {"vinveil-keyd": "daemon", "vinveil": "proxy", "vinveil-ingest": "backup", "mosquitto": "mosquitto",
@@ -202,6 +203,16 @@ class Installation:
                 self.place / "passphrase")
         self.check_rights()
 
+    def restore_and_import(self, vin):
+        """As root, with the daemons stopped, on what belongs to their users."""
+        old = self.place / "old"
+        old.mkdir()
+        for path in (self.data / "registry").glob("registry.db*"):
+            path.rename(old / path.name)
+        vinveil("restore", "--data", self.data, "--from", self.place / "backup")
+        (self.place / "fleet.csv").write_text(f"vin,deviceId\n{vin},TCU-100\n")
+        vinveil("import", self.place / "fleet.csv", "--data", self.data, "--tenant", "brand")
+
     def check_rights(self):
         """Of every directory and file but locks and segments: who reads and who writes it, beside root."""
         who = {"keyd": self.keyd, "vinveild": self.vinveild, "broker": self.broker, "ingest": self.ingest}
@@ -286,10 +297,12 @@ def test_from_nothing_to_a_vehicle(place):
         installation.check_sockets()
         installation.back_up()
         assert installation.daemons.stop() == [0, 0, 0, 0]
+        installation.restore_and_import(IMPORTED)
         hand_over(installation.data)
         installation.start()
         installation.check_rights()
         assert installation.latest(made["referenceId"]) == 12.5
+        vinveil("lookup", "--purpose", "customer-service", *crm, input=IMPORTED)
     finally:
         codes = installation.daemons.stop()
     assert codes == [0, 0, 0, 0]
