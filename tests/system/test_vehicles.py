@@ -154,7 +154,7 @@ def test_the_brokers_configuration_has_no_way_round_the_plugin(platform):
     whole, listeners = read_broker_config(platform)
     assert whole["plugin"].endswith("/mosquitto_vinveil.so")
     wanted = {"allow_anonymous": "false", "per_listener_settings": "false", "set_tcp_nodelay": "true", "persistence": "false",
-              "retain_available": "false", "connection_messages": "false", "sys_interval": "0"}
+              "connection_messages": "false", "sys_interval": "0"}
     assert {name: whole.get(name) for name in wanted} == wanted
     assert int(whole["max_queued_messages"]) > 0 and "message_size_limit" not in whole and "acl_file" not in whole
     own, *outer = listeners

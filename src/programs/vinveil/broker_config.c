@@ -32,8 +32,6 @@ static const char manners[] =
 	"# Vehicles' payloads have a bound of 128 KiB; vinveild's frames are larger. message_size_limit would not do:\n"
 	"# it acknowledges to MQTT 3 what it drops.\n"
 	"max_packet_size 262144\n"
-	"# No vehicle's message is kept for others; a store of them would have no bound.\n"
-	"retain_available false\n"
 	"# Sessions live in memory: commands that wait are the registry's, and nothing of a vehicle lies on this\n"
 	"# disk but in the spools.\n"
 	"persistence false\n"

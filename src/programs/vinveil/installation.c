@@ -311,7 +311,7 @@ static enum result write_vinveild_config(const struct installation *installation
 			      directory, directory, directory, directory, directory));
 	TRY(buf_append_format(&text,
 			      "\n[storage]\nregistry = %s/registry/registry.db\naudit = %s/audit\n"
-			      "audit_origin = %s\ncrl = %s/ca/device.crl\n",
+			      "audit_origin = %s\ncrl = %s/registry/device.crl\n",
 			      directory, directory, AUDIT_ORIGIN, directory));
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
 	if (installation->is_dev)

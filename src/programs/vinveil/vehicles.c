@@ -311,7 +311,8 @@ static json_t *signal_rows(const json_t *signals)
 	const char *name;
 	json_object_foreach((json_t *)signals, name, signal)
 	{
-		char *value = json_dumps(json_object_get(signal, "value"), JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
+		char *value = json_dumps(json_object_get(signal, "value"),
+					 JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
 		json_array_append_new(rows, json_pack("{s:s, s:s*, s:O}", "name", name, "value", value, "at",
 						      json_object_get(signal, "at")));
 		wiping_free(value);
