@@ -163,7 +163,7 @@ def change_tcus(platform, ids, seed):
     return times
 
 
-def cut(vehicles, connected=1000, victims=200):
+def cut(vehicles, connected=1000, victims=500):
     """TCU change → the old unit's session ends, with vehicles connected and telemetry flowing. 0: before the answer came."""
     seed = 31
     driving, _ = vehicles.provision("driving", connected - victims, seed=30)
