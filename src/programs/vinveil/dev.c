@@ -34,10 +34,11 @@ struct child {
 	const char *option;	 /* what its configuration file follows */
 	const char *config_name; /* in the directory */
 	char program[PATH_SIZE], config[PATH_SIZE];
-	pid_t pid;	  /* 0: not running */
-	bool is_ready;	  /* has answered since it was started */
-	int64_t start_ms; /* when it is not running: when to start it again */
-	int64_t ready_ms; /* when it is not ready: until when to wait for that */
+	pid_t pid;	    /* 0: not running */
+	bool is_ready;	    /* has answered since it was started */
+	int64_t start_ms;   /* when it is not running: when to start it again */
+	int64_t ready_ms;   /* when it is not ready: until when to wait for that */
+	int64_t give_up_ms; /* when it has been ready before: until when to start it again */
 };
 
 /* In the order of starting; stopped in reverse: first nothing more comes in, the vault closes last. */
@@ -211,14 +212,20 @@ static int write_dev_json(const struct dev *dev)
 
 /* ---- the run --------------------------------------------------------------------------------------- */
 
-/* One that ended by itself before it was ready refuses to run, and would again; one that was killed is brought back. */
+/*
+ * All of them were ready once, so it is brought back: also one that refuses to run, since what is in its way
+ * (somebody's connection on its port, say) may go; but not for ever.
+ */
 static int note_end(struct child *child, int status)
 {
 	char end[48];
-	if (!child->is_ready && !WIFSIGNALED(status))
+	int64_t now_ms = clock_monotonic_ms(clock_system());
+	if (child->is_ready)
+		child->give_up_ms = now_ms + READY_WAIT_MS;
+	if (now_ms > child->give_up_ms && !WIFSIGNALED(status))
 		return tell_ended(child, status);
 	say("vinveil dev: %s %s; starting it again", child->name, describe_end(status, end, sizeof end));
-	child->start_ms = clock_monotonic_ms(clock_system()) + RESTART_WAIT_MS;
+	child->start_ms = now_ms + RESTART_WAIT_MS;
 	child->is_ready = false;
 	return EXIT_DONE;
 }
