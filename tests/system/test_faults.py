@@ -201,10 +201,10 @@ def test_credentials_that_nobody_got_are_made_anew(own_platform, switch):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 24 MB."""
+    """A file system with room for an installation: its spools' segments are written ahead, 16 MiB each for telemetry."""
     path = tmp_path / "disk"
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "vinveil-test", path], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "vinveil-test", path], check=True)
     yield path
     subprocess.run(["umount", "-l", path], check=True)
 

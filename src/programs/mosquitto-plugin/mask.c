@@ -1,5 +1,7 @@
 #include "programs/mosquitto-plugin/mask.h"
 
+#include "base/secret.h"
+
 #define VIN_LENGTH  17
 #define HASH_DIGITS 64
 
@@ -105,9 +107,95 @@ static size_t scan(const uint8_t *bytes, size_t size, uint8_t *ret_masked)
 	return found;
 }
 
+/* ---- letters written as \uXXXX ------------------------------------------------------------------------------- */
+
+#define ESCAPE_LENGTH 6
+
+static int hex_value(uint8_t digit)
+{
+	if (!(classes[digit] & HEX))
+		return -1;
+	return digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
+}
+
+/* How many bytes the next character of a JSON text has, and which it is; 0 stands for what is in no token. */
+static size_t read_character(const uint8_t *bytes, size_t size, size_t at, uint8_t *ret_character)
+{
+	*ret_character = bytes[at];
+	if (bytes[at] != '\\' || size - at < 2)
+		return 1;
+	*ret_character = 0;
+	if (bytes[at + 1] != 'u' || size - at < ESCAPE_LENGTH)
+		return 2;
+	int high = hex_value(bytes[at + 4]);
+	int low = hex_value(bytes[at + 5]);
+	if (bytes[at + 2] == '0' && bytes[at + 3] == '0' && high >= 0 && low >= 0)
+		*ret_character = (uint8_t)(high << 4 | low);
+	return ESCAPE_LENGTH;
+}
+
+/* The token's characters, its escapes as what they stand for: X is \u0058, so that JSON stays JSON. */
+static void overwrite(uint8_t *bytes, size_t begin, size_t end)
+{
+	uint8_t ignored;
+	for (size_t at = begin, length; at < end; at += length) {
+		length = read_character(bytes, end, at, &ignored);
+		if (length == ESCAPE_LENGTH)
+			memcpy(bytes + at, "\\u0058", ESCAPE_LENGTH);
+		else
+			bytes[at] = 'X';
+	}
+}
+
+/* Where the token ends that begins here; *ret_is_secret: it is what must not stay. */
+static size_t judge_escaped(const uint8_t *bytes, size_t size, size_t begin, bool *ret_is_secret)
+{
+	uint8_t vin[VIN_LENGTH];
+	uint8_t character;
+	size_t count = 0;
+	size_t digits = 0;
+	size_t digits_max = 0;
+	size_t at = begin;
+	while (at < size) {
+		size_t length = read_character(bytes, size, at, &character);
+		if (!is_in_token(character))
+			break;
+		if (count < VIN_LENGTH)
+			vin[count] = character;
+		count++;
+		digits = classes[character] & HEX ? digits + 1 : 0;
+		digits_max = digits > digits_max ? digits : digits_max;
+		at += length;
+	}
+	*ret_is_secret = (count == VIN_LENGTH && is_vin(vin)) || digits_max >= HASH_DIGITS;
+	secret_wipe(vin, sizeof(vin));
+	return at;
+}
+
+static size_t mask_escaped(uint8_t *bytes, size_t size)
+{
+	size_t found = 0;
+	for (size_t begin = 0, end; begin < size; begin = end) {
+		bool is_secret;
+		uint8_t ignored;
+		end = judge_escaped(bytes, size, begin, &is_secret);
+		if (is_secret) {
+			overwrite(bytes, begin, end);
+			found++;
+		}
+		if (end == begin)
+			end += read_character(bytes, size, begin, &ignored);
+	}
+	return found;
+}
+
 size_t mask_text(uint8_t *bytes, size_t size)
 {
-	return scan(bytes, size, bytes);
+	size_t found = scan(bytes, size, bytes);
+	/* Hardly any telemetry has such an escape. */
+	if (memmem(bytes, size, "\\u00", 4))
+		found += mask_escaped(bytes, size) + scan(bytes, size, bytes);
+	return found;
 }
 
 size_t mask_binary(uint8_t *bytes, size_t size)

@@ -8,11 +8,11 @@
 
 #include "base/span.h"
 
-/* Returns how many tokens were overwritten. */
+/* Returns how many tokens were overwritten; letters that JSON writes as \u00XX are found, too. */
 size_t mask_text(uint8_t *bytes, size_t size);
 /* The same for protobuf, plain or in snappy: there a VIN also stands behind its own length, whatever follows it. */
 size_t mask_binary(uint8_t *bytes, size_t size);
-/* How many mask_text() would overwrite. */
+/* How many mask_text() would overwrite in a text without such escapes: a name. */
 size_t mask_count(struct span text);
 
 #endif

@@ -26,10 +26,16 @@ static bool is_too_fast(struct gateway *gateway, struct session *session)
 
 /* ---- publishing ----------------------------------------------------------------------------------------------- */
 
+/* The broker remembers names as long as sessions last. */
+static bool has_vin(const char *name)
+{
+	return mask_count(span_of(name, strlen(name))) > 0;
+}
+
 static enum topic_use use_of(const struct gateway *gateway, const struct session *session, const char *topic,
 			     struct uuid *ret_command_id)
 {
-	if (session->identity.kind == IDENTITY_VEHICLE)
+	if (session->identity.kind == IDENTITY_VEHICLE && !has_vin(topic))
 		return topic_of_vehicle(&session->identity.reference_id, topic, ret_command_id);
 	if (session->identity.kind == IDENTITY_CLAIM)
 		return topic_of_claim(gateway->options->template_name, topic);
@@ -57,6 +63,14 @@ enum verdict gateway_judge_publish(struct gateway *gateway, const struct publica
 		return VERDICT_DENY;
 	if (publication->is_retained || publication->size > GATEWAY_PAYLOAD_MAX)
 		return refuse(publication);
+	return VERDICT_ALLOW;
+}
+
+/* What a vehicle publishes to itself waits in the broker's memory until it has taken it. */
+static enum verdict pass_on(struct gateway *gateway, const struct publication *publication)
+{
+	gateway->spooling.masked += mask_text(publication->payload, publication->size);
+	gateway->spooling.masked += mask_binary(publication->payload, publication->size);
 	return VERDICT_ALLOW;
 }
 
@@ -111,7 +125,7 @@ enum verdict gateway_take(struct gateway *gateway, const struct publication *pub
 	*ret_is_consumed = use == TOPIC_CREATE_FROM_CSR || use == TOPIC_PROVISION;
 	switch (use) {
 	case TOPIC_OWN:
-		return VERDICT_ALLOW;
+		return pass_on(gateway, publication);
 	case TOPIC_SIGNALS_JSON:
 		return take_signals(gateway, session, TELEMETRY_RECORD_JSON, publication);
 	case TOPIC_SIGNALS_FLEETWISE:
@@ -153,7 +167,7 @@ enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client
 	if (session->identity.kind == IDENTITY_CLAIM)
 		return claim_may_subscribe(gateway->options->template_name, filter) ? VERDICT_ALLOW : VERDICT_DENY;
 	if (session->identity.kind != IDENTITY_VEHICLE ||
-	    !vehicle_may_subscribe(&session->identity.reference_id, filter) ||
+	    !vehicle_may_subscribe(&session->identity.reference_id, filter) || has_vin(filter) ||
 	    gateway->broker->count_subscriptions(gateway->broker_context, client) >= SUBSCRIPTIONS_MAX)
 		return VERDICT_DENY;
 	if (filter_takes_commands(&session->identity.reference_id, filter))

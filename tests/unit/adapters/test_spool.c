@@ -601,7 +601,7 @@ static void test_a_failed_sync_is_told_and_tried_again(void **state)
 
 /* ---- two threads, two processes --------------------------------------------------------------------------- */
 
-#define STREAM_COUNT 200000
+#define STREAM_COUNT 60000
 
 static void *append_stream(void *context)
 {

@@ -295,6 +295,24 @@ static void what_is_taken_is_spooled(void **state)
 	assert_int_equal(gateway.spooling.appended, 1);
 }
 
+static void no_vin_is_passed_on(void **state)
+{
+	uint8_t payload[] = "WVWZZZ1JZXW000001";
+	bool is_consumed = false;
+	(void)state;
+	tell_list(5);
+	assert_true(come(1, true));
+	assert_int_equal(say(1, topic_of(1, "diary"), false, false), VERDICT_ALLOW);
+	assert_int_equal(say(1, topic_of(1, "WVWZZZ1JZXW000001"), false, false), VERDICT_DENY);
+	assert_int_equal(gateway_judge_subscribe(&gateway, &clients[1], topic_of(1, "diary/#")), VERDICT_ALLOW);
+	assert_int_equal(gateway_judge_subscribe(&gateway, &clients[1], topic_of(1, "wvwzzz1jzxw000001/#")),
+			 VERDICT_DENY);
+	const struct publication publication = {
+		.client = &clients[1], .topic = topic_of(1, "diary"), .payload = payload, .size = sizeof(payload) - 1};
+	assert_int_equal(gateway_take(&gateway, &publication, &is_consumed), VERDICT_ALLOW);
+	assert_string_equal((const char *)payload, "XXXXXXXXXXXXXXXXX");
+}
+
 static void who_was_superseded_says_nothing_more(void **state)
 {
 	struct peer_certificate certificate = certificate_of(1);
@@ -325,6 +343,33 @@ static void a_flood_is_cut_and_stays_out_for_a_while(void **state)
 	assert_true(come(1, true));
 	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_ALLOW);
 	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_CUT);
+}
+
+/* The broker asks about everybody it knows, also about sessions without a connection. */
+static void a_reload_lets_nobody_new_in(void **state)
+{
+	struct peer_certificate certificate = certificate_of(2);
+	const struct arrival sleeping = {
+		.client = &clients[2], .client_id = certificate.common_name, .address = "10.0.0.1"};
+	(void)state;
+	tell_list(5);
+	assert_true(come(1, true));
+	uint64_t number = gateway.sessions.last_number;
+	assert_false(gateway_admit(&gateway, &sleeping));
+	monotonic += 20000; /* a stale list ends nobody */
+	gateway_reload(&gateway);
+	assert_true(come(1, true));
+	assert_true(come_platform("/run/x", TOKEN));
+	assert_false(come_platform("/run/x", "00"));
+	assert_true(gateway_admit(&gateway, &sleeping));
+	assert_false(come(3, true));
+	assert_int_equal(gateway.sessions.last_number, number);
+	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_ALLOW);
+	assert_int_equal(say(2, topic_of(2, "signals"), false, false), VERDICT_DENY);
+	assert_int_equal(gateway_judge_subscribe(&gateway, &clients[2], topic_of(2, "#")), VERDICT_DENY);
+	assert_false(gateway_may_read(&gateway, &clients[2], topic_of(2, "x")));
+	gateway_tick(&gateway);
+	assert_false(gateway_admit(&gateway, &sleeping));
 }
 
 /* ---- what is delivered ---------------------------------------------------------------------------------------- */
@@ -441,8 +486,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_vinveild_is_obeyed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_certificate_that_ends_ends_its_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_taken_is_spooled, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_vin_is_passed_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_was_superseded_says_nothing_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_is_cut_and_stays_out_for_a_while, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reload_lets_nobody_new_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_go_to_who_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_go_to_one_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_claims_ask_is_handed_on_and_consumed, setup, teardown),

@@ -77,6 +77,35 @@ static void masks_behind_a_length(void **state)
 	assert_int_equal(mask_binary(cut, 0), 0);
 }
 
+/* JSON may write any letter as an escape. */
+static void masks_what_escapes_hide(void **state)
+{
+	static const struct {
+		const char *text, *masked;
+	} hidden[] = {
+		{"\\u0057VWZZZ1JZXW000001", "\\u0058XXXXXXXXXXXXXXXX"},
+		{"\"WVWZZZ1JZXW00000\\u0031\"", "\"XXXXXXXXXXXXXXXX\\u0058\""},
+		{"WVWZ\\u005A\\u005aJZXW0000\\u0030\\u00311", "XXXX\\u0058\\u0058XXXXXXXX\\u0058\\u0058X"},
+		/* the escape's own last digit would complete it */
+		{"\\u00311WVZZZJJZXW00000", "\\u0058XXXXXXXXXXXXXXXX"},
+		{"\\n\\u0057VWZZZ1JZXW000001\\n", "\\n\\u0058XXXXXXXXXXXXXXXX\\n"},
+		{"a\\u0057VWZZZ1JZXW000001", "a\\u0057VWZZZ1JZXW000001"},
+		{"\\u00e9VWZZZ1JZXW000001", "\\u00e9VWZZZ1JZXW000001"},
+		{"\\u0157VWZZZ1JZXW000001", "\\u0157VWZZZ1JZXW000001"},
+		{"WVWZZZ1JZXW00000\\u003", "WVWZZZ1JZXW00000\\u003"},
+		{"\\u0030\\", "\\u0030\\"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(hidden); i++) {
+		uint8_t text[256];
+		size_t size = strlen(hidden[i].text);
+		memcpy(text, hidden[i].text, size + 1);
+		mask_text(text, size);
+		if (strcmp((const char *)text, hidden[i].masked) != 0)
+			fail_msg("%s became %s", hidden[i].text, (const char *)text);
+	}
+}
+
 static bool is_alphanumeric(uint8_t c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
@@ -135,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(masks_what_has_the_shape),
 		cmocka_unit_test(masks_behind_a_length),
+		cmocka_unit_test(masks_what_escapes_hide),
 		cmocka_unit_test(finds_what_a_plain_search_finds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
