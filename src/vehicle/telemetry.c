@@ -1,5 +1,6 @@
 #include "vehicle/telemetry.h"
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "vehicle/vin.h"
 
@@ -531,7 +532,7 @@ static enum result check_many_names(struct reading *reading)
 	if (table == NULL)
 		return RESULT_MEMORY;
 	for (size_t i = 0; i < reading->count; i++) {
-		size_t slot = mix_bytes(1, reading->samples[i].name) & (size - 1);
+		size_t slot = hash_bytes(reading->samples[i].name) & (size - 1);
 
 		for (; table[slot] != 0; slot = (slot + 1) & (size - 1))
 			if (span_equal(reading->samples[table[slot] - 1].name, reading->samples[i].name))

@@ -51,16 +51,24 @@ static void revoke_certificates(struct device_gateway *base, const struct gatewa
 		revoke_some(of(base), revoked + at, count - at < 64 ? count - at : 64);
 }
 
+/* NULL: there is no memory, and the whole list is due. */
+static struct push *new_row_push(struct gateway_mosquitto *gateway)
+{
+	struct push *push = calloc(1, sizeof(*push));
+	struct buf nothing = {0};
+	if (push)
+		push->is_of_list = true;
+	else
+		push_frame(gateway, &nothing, RESULT_MEMORY, true);
+	return push;
+}
+
 static void refresh(struct device_gateway *base, const struct tenant_id *tenant, const struct uuid *reference_id)
 {
 	struct gateway_mosquitto *gateway = of(base);
-	struct push *push = calloc(1, sizeof(*push));
-	if (!push) {
-		struct buf nothing = {0};
-		push_frame(gateway, &nothing, RESULT_MEMORY, true);
+	struct push *push = new_row_push(gateway);
+	if (!push)
 		return;
-	}
-	push->is_of_list = true;
 	push->is_refresh = true;
 	push->tenant = *tenant;
 	push->reference_id = *reference_id;
@@ -69,9 +77,13 @@ static void refresh(struct device_gateway *base, const struct tenant_id *tenant,
 
 static void activate(struct device_gateway *base, const struct serial *serial)
 {
-	struct buf frame = {0};
-	enum result encoded = control_put_activate(&frame, serial);
-	push_frame(of(base), &frame, encoded, true);
+	struct gateway_mosquitto *gateway = of(base);
+	struct push *push = new_row_push(gateway);
+	if (!push)
+		return;
+	push->is_activation = true;
+	push->serial = *serial;
+	gateway_push(gateway, push);
 }
 
 static void send_command(struct device_gateway *base, const struct uuid *reference_id, const struct uuid *command_id,

@@ -80,3 +80,12 @@ enum result gateway_read_vehicle(struct gateway_mosquitto *gateway, const struct
 	enum control_kind kind = vehicle.state == VEHICLE_SUSPENDED ? CONTROL_REFUSE : CONTROL_ADMIT;
 	return control_put_vehicle(ret_frame, kind, &push->reference_id);
 }
+
+enum result gateway_read_certificate(struct gateway_mosquitto *gateway, const struct push *push, struct buf *ret_frame,
+				     struct note *note)
+{
+	struct registry *registry = gateway->config.registry;
+	struct certificate_record record;
+	TRY(registry->ops->find_certificate(registry, &push->serial, &record, note));
+	return record.is_revoked ? RESULT_ABSENT : control_put_activate(ret_frame, &push->serial);
+}

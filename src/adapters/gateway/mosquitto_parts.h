@@ -22,13 +22,14 @@
 
 struct mosquitto;
 
-/* Something to be pushed: a frame, or a vehicle whose row is to be read when its turn comes. */
+/* Something to be pushed: a frame, or a vehicle or certificate whose row is to be read when its turn comes. */
 struct push {
 	struct push *next;
 	bool is_of_list; /* void when the whole list is pushed anew */
-	bool is_refresh;
+	bool is_refresh, is_activation;
 	struct tenant_id tenant;
-	struct uuid reference_id;
+	struct uuid reference_id; /* of a refresh */
+	struct serial serial;	  /* of an activation */
 	struct buf frame;
 };
 
@@ -85,6 +86,9 @@ MUST_USE enum result gateway_push_list(struct gateway_mosquitto *gateway, struct
 /* REFUSE or ADMIT, as the vehicle's row stands now; RESULT_ABSENT: it has none. */
 MUST_USE enum result gateway_read_vehicle(struct gateway_mosquitto *gateway, const struct push *push,
 					  struct buf *ret_frame, struct note *note);
+/* ACTIVATE; RESULT_ABSENT: it has been revoked by now. */
+MUST_USE enum result gateway_read_certificate(struct gateway_mosquitto *gateway, const struct push *push,
+					      struct buf *ret_frame, struct note *note);
 /* RESULT_UNAVAILABLE: the connection is lost. */
 MUST_USE enum result gateway_send_frame(struct gateway_mosquitto *gateway, const struct buf *frame);
 

@@ -210,13 +210,15 @@ static void push_list(struct gateway_mosquitto *gateway)
 	gateway_notice(gateway, GATEWAY_NOTICE_CONNECTED, NULL);
 }
 
-static enum result push_refresh(struct gateway_mosquitto *gateway, const struct push *push)
+/* Read now, in the order of the queue: what was committed before is seen, and what is committed later comes later. */
+static enum result push_row(struct gateway_mosquitto *gateway, const struct push *push)
 {
 	BUF_CLEANUP struct buf frame = {0};
 	struct note note = {0};
-	enum result result = gateway_read_vehicle(gateway, push, &frame, &note);
+	enum result result = push->is_activation ? gateway_read_certificate(gateway, push, &frame, &note)
+						 : gateway_read_vehicle(gateway, push, &frame, &note);
 	if (result == RESULT_ABSENT)
-		return RESULT_OK; /* erased: its certificates are revoked */
+		return RESULT_OK; /* erased or revoked: it stays denied */
 	if (result == RESULT_OK)
 		return gateway_send_frame(gateway, &frame);
 	gateway_notice(gateway, GATEWAY_NOTICE_LIST_UNAVAILABLE, &note);
@@ -232,8 +234,9 @@ static void push_queued(struct gateway_mosquitto *gateway)
 		struct push *push = take_first(gateway);
 		if (!push)
 			return;
-		enum result result =
-			push->is_refresh ? push_refresh(gateway, push) : gateway_send_frame(gateway, &push->frame);
+		enum result result = push->is_refresh || push->is_activation
+					     ? push_row(gateway, push)
+					     : gateway_send_frame(gateway, &push->frame);
 		if (result != RESULT_OK && push->is_of_list)
 			set_list_due(gateway);
 		push_free(push);

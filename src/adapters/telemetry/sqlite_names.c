@@ -1,21 +1,7 @@
 #include "adapters/telemetry/sqlite_store.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
-
-static uint64_t hash_bytes(const uint8_t *bytes, size_t size)
-{
-	uint64_t hash = size * UINT64_C(0x9e3779b97f4a7c15), word;
-
-	for (; size >= 8; bytes += 8, size -= 8) {
-		memcpy(&word, bytes, 8);
-		hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-		hash ^= hash >> 32;
-	}
-	word = 0;
-	memcpy(&word, bytes, size);
-	hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-	return hash ^ hash >> 32;
-}
 
 /* ---- names ------------------------------------------------------------------------------------------------ */
 
@@ -28,7 +14,7 @@ struct span names_get(const struct names *names, uint32_t number)
 
 static size_t slot_of(const struct names *names, struct span name)
 {
-	size_t slot = hash_bytes(name.data, name.size) & (names->slot_count - 1);
+	size_t slot = hash_bytes(name) & (names->slot_count - 1);
 
 	while (names->slots[slot] != 0 && !span_equal(names_get(names, names->slots[slot]), name))
 		slot = (slot + 1) & (names->slot_count - 1);
@@ -129,7 +115,7 @@ enum result names_load(struct names *names, struct db *main, struct note *note)
 
 static struct known_vehicle *vehicle_place(const struct vehicles *vehicles, const struct uuid *reference_id)
 {
-	size_t place = hash_bytes(reference_id->bytes, UUID_SIZE) & (vehicles->place_count - 1);
+	size_t place = hash_bytes(span_of(reference_id->bytes, UUID_SIZE)) & (vehicles->place_count - 1);
 
 	while (vehicles->places[place].number != 0 && !uuid_equal(&vehicles->places[place].reference_id, reference_id))
 		place = (place + 1) & (vehicles->place_count - 1);

@@ -9,9 +9,10 @@ static const char *const main_statements[DB_STATEMENTS_MAX] = {
 	[MAIN_RETIRE] = ("UPDATE state SET retired_messages = retired_messages + "
 			 "coalesce((SELECT messages FROM day WHERE day = ?1), 0), retired_samples = retired_samples + "
 			 "coalesce((SELECT samples FROM day WHERE day = ?1), 0)"),
-	[MAIN_FIND_VEHICLE] = "SELECT number, tenant FROM vehicle WHERE reference_id = ?1",
-	[MAIN_ADD_VEHICLE] = "INSERT INTO vehicle (reference_id, tenant) VALUES (?1, ?2)",
+	[MAIN_FIND_VEHICLE] = "SELECT number, tenant, names FROM vehicle WHERE reference_id = ?1",
+	[MAIN_ADD_VEHICLE] = "INSERT INTO vehicle (reference_id, tenant, names) VALUES (?1, ?2, 0)",
 	[MAIN_ASSIGN_VEHICLE] = "UPDATE vehicle SET tenant = ?2 WHERE number = ?1",
+	[MAIN_COUNT_NAMES] = "UPDATE vehicle SET names = ?2 WHERE number = ?1",
 	[MAIN_FORGET_VEHICLE] = "DELETE FROM vehicle WHERE number = ?1",
 	[MAIN_FORGET_LATEST] = "DELETE FROM latest WHERE vehicle = ?1",
 	[MAIN_FORGET_REJECTS] = "DELETE FROM reject WHERE reference_id = ?1",
@@ -49,7 +50,7 @@ const struct db_kind main_kind = {
 		  "cleaned INTEGER NOT NULL) STRICT;"
 		  /* A number is never given twice: what still lies in a day file must not become another's. */
 		  "CREATE TABLE vehicle (number INTEGER PRIMARY KEY AUTOINCREMENT, reference_id BLOB NOT NULL UNIQUE, "
-		  "tenant INTEGER NOT NULL) STRICT;"
+		  "tenant INTEGER NOT NULL, names INTEGER NOT NULL) STRICT;"
 		  "CREATE INDEX vehicle_by_tenant ON vehicle (tenant, number);"
 		  "CREATE TABLE name (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 		  "CREATE TABLE latest (vehicle INTEGER PRIMARY KEY, signals BLOB NOT NULL) STRICT;"

@@ -15,19 +15,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define DAY_MS		  INT64_C(86400000)
-#define PATH_LENGTH	  4096
-#define DAYS_OPEN_MAX	  8 /* for writing */
-#define READER_DAYS_MAX	  4 /* … a reader */
-#define READERS_MAX	  4
-#define NAMES_MAX	  262144 /* of all vehicles together; samples of further ones are dropped and counted */
-#define VEHICLES_CACHED	  262144
-#define LATEST_COUNT_MAX  4096 /* of one vehicle: the oldest go first */
-#define LATEST_SIZE_MAX	  ((size_t)1 << 20)
-#define BATCH_SIZE_MAX	  ((size_t)1 << 30) /* of the encoded samples of one batch */
-#define ROWS_A_PAGE_MAX	  50000		    /* looked at for one page */
-#define EXPIRE_VEHICLES	  200		    /* cleaned in one step */
-#define POINTS_A_PAGE_MAX 10000
+#define DAY_MS		    INT64_C(86400000)
+#define PATH_LENGTH	    4096
+#define DAYS_OPEN_MAX	    8 /* for writing */
+#define READER_DAYS_MAX	    4 /* … a reader */
+#define READERS_MAX	    4
+#define NAMES_MAX	    262144 /* of all vehicles together; samples of further ones are dropped and counted */
+#define NAMES_A_VEHICLE_MAX 4096   /* that it is the first to send: none uses up the room of all */
+#define VEHICLES_CACHED	    262144
+#define LATEST_COUNT_MAX    4096 /* of one vehicle: the oldest go first */
+#define LATEST_SIZE_MAX	    ((size_t)1 << 20)
+#define BATCH_SIZE_MAX	    ((size_t)1 << 30) /* of the encoded samples of one batch */
+#define ROWS_A_PAGE_MAX	    50000	      /* looked at for one page */
+#define EXPIRE_VEHICLES	    200		      /* cleaned in one step */
+#define POINTS_A_PAGE_MAX   10000
 
 enum main_statement {
 	MAIN_GET_STATE,
@@ -36,6 +37,7 @@ enum main_statement {
 	MAIN_FIND_VEHICLE,
 	MAIN_ADD_VEHICLE,
 	MAIN_ASSIGN_VEHICLE,
+	MAIN_COUNT_NAMES,
 	MAIN_FORGET_VEHICLE,
 	MAIN_FORGET_LATEST,
 	MAIN_FORGET_REJECTS,
@@ -110,6 +112,7 @@ struct known_vehicle {
 	struct uuid reference_id;
 	uint32_t number; /* 0: this place is free */
 	uint32_t tenant; /* 0: unknown */
+	uint32_t names;	 /* that it was the first to send */
 };
 
 struct vehicles {

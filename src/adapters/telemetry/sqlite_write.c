@@ -60,6 +60,7 @@ enum result vehicle_look_up(struct sqlite_store *store, const struct uuid *refer
 	TRY(db_step(&store->main, query, note));
 	vehicle.number = (uint32_t)sqlite3_column_int64(query, 0);
 	vehicle.tenant = (uint32_t)sqlite3_column_int64(query, 1);
+	vehicle.names = (uint32_t)sqlite3_column_int64(query, 2);
 	TRY(vehicles_add(&store->vehicles, &vehicle));
 	*ret_vehicle = vehicle;
 	return RESULT_OK;
@@ -102,14 +103,15 @@ static enum result number_of_vehicle(struct sqlite_store *store, const struct uu
 	return vehicle_make(store, reference_id, 0, ret_vehicle, note);
 }
 
-/* 0: there are too many names already. */
-static enum result number_of_name(struct sqlite_store *store, struct span name, uint32_t *ret_number, struct note *note)
+/* 0: there are too many names already, or too many of this vehicle's making. */
+static enum result number_of_name(struct sqlite_store *store, struct known_vehicle *vehicle, struct span name,
+				  uint32_t *ret_number, struct note *note)
 {
 	sqlite3_stmt *DB_STATEMENT insert = NULL;
 	uint32_t number = names_find(&store->names, name);
 
 	*ret_number = number;
-	if (number != 0 || store->names.count >= NAMES_MAX)
+	if (number != 0 || store->names.count >= NAMES_MAX || vehicle->names >= NAMES_A_VEHICLE_MAX)
 		return RESULT_OK;
 	TRY(begin_numbers(store, note));
 	TRY(db_prepare(&store->main, MAIN_ADD_NAME, &insert, note));
@@ -118,12 +120,29 @@ static enum result number_of_name(struct sqlite_store *store, struct span name, 
 	TRY(db_run(&store->main, insert, note));
 	TRY(names_add(&store->names, name));
 	*ret_number = store->names.count;
+	vehicle->names++;
 	return RESULT_OK;
 }
 
-static enum result encode(struct sqlite_store *store, const struct telemetry_message *message, struct entry *entry,
-			  uint64_t *withheld, struct note *note)
+/* Within the transaction that has the names. */
+static enum result count_names(struct sqlite_store *store, const struct known_vehicle *vehicle, struct note *note)
 {
+	struct known_vehicle *known = vehicles_find(&store->vehicles, &vehicle->reference_id);
+	sqlite3_stmt *DB_STATEMENT update = NULL;
+
+	TRY(db_prepare(&store->main, MAIN_COUNT_NAMES, &update, note));
+	sqlite3_bind_int64(update, 1, vehicle->number);
+	sqlite3_bind_int64(update, 2, vehicle->names);
+	TRY(db_run(&store->main, update, note));
+	if (known != NULL)
+		known->names = vehicle->names;
+	return RESULT_OK;
+}
+
+static enum result encode(struct sqlite_store *store, const struct telemetry_message *message,
+			  struct known_vehicle *vehicle, struct entry *entry, uint64_t *withheld, struct note *note)
+{
+	uint32_t names_before = vehicle->names;
 	uint8_t *room = NULL, *at;
 	size_t size_max = 0;
 	uint32_t number = 0;
@@ -133,7 +152,7 @@ static enum result encode(struct sqlite_store *store, const struct telemetry_mes
 	TRY(buf_reserve(&store->encoded, size_max, &room));
 	at = room;
 	for (size_t i = 0; i < message->count; i++) {
-		TRY(number_of_name(store, message->samples[i].name, &number, note));
+		TRY(number_of_name(store, vehicle, message->samples[i].name, &number, note));
 		if (number == 0) {
 			++*withheld;
 			continue;
@@ -144,7 +163,7 @@ static enum result encode(struct sqlite_store *store, const struct telemetry_mes
 	entry->offset = store->encoded.size;
 	entry->size = (size_t)(at - room);
 	store->encoded.size += entry->size;
-	return RESULT_OK;
+	return vehicle->names != names_before ? count_names(store, vehicle, note) : RESULT_OK;
 }
 
 static enum result entries_reserve(struct sqlite_store *store, size_t count)
@@ -179,7 +198,7 @@ static enum result make_entries(struct sqlite_store *store, const struct telemet
 			++*expired;
 			continue;
 		}
-		TRY(encode(store, message, entry, withheld, note));
+		TRY(encode(store, message, &vehicle, entry, withheld, note));
 		store->entry_count++;
 	}
 	return RESULT_OK;

@@ -103,7 +103,21 @@ static enum result get_vehicle(struct registry *base, const struct tenant_id *te
 	return result;
 }
 
+static enum result find_certificate(struct registry *base, const struct serial *serial,
+				    struct certificate_record *ret_record, struct note *note)
+{
+	struct fake_registry *registry = (struct fake_registry *)(void *)base;
+	(void)note;
+	*ret_record = (struct certificate_record){.serial = *serial};
+	pthread_mutex_lock(&registry->mutex);
+	ret_record->is_revoked = memcmp(registry->revoked.bytes, serial->bytes, SERIAL_SIZE) == 0;
+	enum result result = registry->is_away ? RESULT_UNAVAILABLE : RESULT_OK;
+	pthread_mutex_unlock(&registry->mutex);
+	return result;
+}
+
 static const struct registry_ops registry_ops = {
+	.find_certificate = find_certificate,
 	.scan_denied = scan_denied,
 	.scan_suspended = scan_suspended,
 	.get_vehicle = get_vehicle,

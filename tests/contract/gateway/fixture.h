@@ -27,6 +27,7 @@ struct fake_registry {
 	size_t denied_count;
 	struct uuid suspended[64];
 	size_t suspended_count;
+	struct serial revoked; /* the certificate whose row says so */
 	bool is_away;
 	unsigned scans;
 };

@@ -156,6 +156,29 @@ static void refuses_what_the_registry_denies(void **state)
 	AWAIT(is_admitted(&fixture, &vehicle, NULL));
 }
 
+/* One thread admits a certificate, another revokes it, and tells first: the order of telling is not that of the
+ * registry. */
+static void admits_nothing_that_was_revoked_meanwhile(void **state)
+{
+	struct credential vehicle;
+	struct credential other;
+	struct uuid id;
+	struct uuid other_id;
+	(void)state;
+	make_vehicle(&fixture, &vehicle, &id);
+	make_vehicle(&fixture, &other, &other_id);
+	deny(&fixture, &vehicle.serial, &id);
+	deny(&fixture, &other.serial, &other_id);
+	AWAIT(!is_admitted(&fixture, &other, NULL));
+	pthread_mutex_lock(&fixture.registry.mutex);
+	fixture.registry.revoked = vehicle.serial;
+	pthread_mutex_unlock(&fixture.registry.mutex);
+	fixture.gateway->ops->activate(fixture.gateway, &vehicle.serial);
+	fixture.gateway->ops->activate(fixture.gateway, &other.serial);
+	AWAIT(is_admitted(&fixture, &other, NULL));
+	assert_false(is_admitted(&fixture, &vehicle, NULL));
+}
+
 static void knows_claims(void **state)
 {
 	struct credential claim;
@@ -225,6 +248,7 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test(refuses_who_has_no_certificate),
 		cmocka_unit_test(refuses_who_is_not_vinveild_at_its_socket),
 		cmocka_unit_test(refuses_what_the_registry_denies),
+		cmocka_unit_test(admits_nothing_that_was_revoked_meanwhile),
 		cmocka_unit_test(knows_claims),
 		cmocka_unit_test(refuses_extended_authentication),
 		cmocka_unit_test(knows_vehicles_over_web_sockets),

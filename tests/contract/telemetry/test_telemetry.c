@@ -383,28 +383,53 @@ static void test_reading_goes_on_while_batches_come(void **state)
 	assert_int_equal(counts_of(fixture).messages, 3000);
 }
 
-static void test_a_vehicle_that_invents_names_is_bounded(void **state)
+static void put_invented(struct fixture *fixture, uint32_t vehicle, int batch)
+{
+	struct buf signals = {.size_max = (size_t)4 << 20};
+
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(buf_append_format(&signals, "%s\"n%d.%d\":1", i == 0 ? "{" : ",", batch, i),
+				 RESULT_OK);
+	assert_int_equal(buf_append_text(&signals, "}"), RESULT_OK);
+	put(fixture, vehicle, NOW_MS + batch, (const char *)signals.data);
+	buf_release(&signals);
+}
+
+/* Names have one room for all vehicles: whoever fills it would silence the others' new signals. */
+static void test_a_vehicle_that_invents_names_takes_no_room_from_others(void **state)
 {
 	FIXTURE;
-	struct buf signals = {.size_max = (size_t)4 << 20};
+
+	for (int batch = 0; batch < 3; batch++)
+		put_invented(fixture, 1, batch);
+	fixture_reopen(fixture);
+	for (int batch = 3; batch < 6; batch++)
+		put_invented(fixture, 1, batch);
+	assert_int_equal(counts_of(fixture).samples, 4096);
+	assert_int_equal(counts_of(fixture).withheld, 6000 - 4096);
+	/* What it has named, and what others name, it may send on. */
+	put_invented(fixture, 2, 6);
+	put(fixture, 1, NOW_MS + 7, "{\"n0.1\":2,\"n6.1\":2,\"m\":2}");
+	assert_int_equal(counts_of(fixture).samples, 4096 + 1000 + 2);
+	assert_int_equal(counts_of(fixture).withheld, 6000 - 4096 + 1);
+}
+
+static void test_the_latest_values_of_a_vehicle_are_bounded(void **state)
+{
+	FIXTURE;
 	const struct uuid reference_id = vehicle_numbered(1);
 	struct telemetry_latest *latest;
 	size_t count;
 
 	for (int batch = 0; batch < 6; batch++) {
-		buf_clear(&signals);
-		for (int i = 0; i < 1000; i++)
-			assert_int_equal(buf_append_format(&signals, "%s\"n%d.%d\":1", i == 0 ? "{" : ",", batch, i),
-					 RESULT_OK);
-		assert_int_equal(buf_append_text(&signals, "}"), RESULT_OK);
-		put(fixture, 1, NOW_MS + batch, (const char *)signals.data);
+		put_invented(fixture, (uint32_t)batch % 2 + 2, batch);
+		put_invented(fixture, 1, batch);
 	}
 	assert_int_equal(
 		fixture->store->ops->get_latest(fixture->store, &reference_id, &fixture->arena, &latest, &count, NULL),
 		RESULT_OK);
 	assert_int_equal(count, 4096);
-	assert_int_equal(counts_of(fixture).samples, 6000);
-	buf_release(&signals);
+	assert_int_equal(counts_of(fixture).samples, 12000);
 }
 
 int main(void)
@@ -428,7 +453,8 @@ int main(void)
 			TEST(test_what_comes_too_late_is_not_kept),
 			TEST(test_a_vehicle_is_forgotten),
 			TEST(test_reading_goes_on_while_batches_come),
-			TEST(test_a_vehicle_that_invents_names_is_bounded),
+			TEST(test_a_vehicle_that_invents_names_takes_no_room_from_others),
+			TEST(test_the_latest_values_of_a_vehicle_are_bounded),
 		};
 		failed += cmocka_run_group_tests_name(telemetry_adapters[i].name, tests, NULL, NULL);
 	}
