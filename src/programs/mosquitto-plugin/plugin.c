@@ -79,6 +79,14 @@ static bool admit(struct gateway *gateway, const struct mosquitto_evt_basic_auth
 	return gateway_admit(gateway, &arrival);
 }
 
+/* A certificate says all. The broker would keep the name as long as the connection, and it may be a VIN. */
+static bool forget_user_name(const struct mosquitto_evt_basic_auth *event)
+{
+	if (event->username)
+		secret_wipe(event->username, strlen(event->username));
+	return mosquitto_set_username(event->client, NULL) == MOSQ_ERR_SUCCESS;
+}
+
 static int on_basic_auth(int kind, void *event_data, void *context)
 {
 	struct gateway *gateway = context;
@@ -90,7 +98,7 @@ static int on_basic_auth(int kind, void *event_data, void *context)
 	if (!x509)
 		is_admitted = admit(gateway, event, NULL);
 	else if (peer_certificate_read(x509, &certificate) == RESULT_OK)
-		is_admitted = admit(gateway, event, &certificate);
+		is_admitted = admit(gateway, event, &certificate) && forget_user_name(event);
 	peer_certificate_release(x509);
 	return is_admitted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
 }
