@@ -18,6 +18,7 @@ from leak import needles, search_bytes, search_files, search_memory
 
 VINS = ["1M8GDM9AXKP042788", "5YJSA1H12FFP71790", "WP0ZZZ99ZTS392124", "JHMCM56557C404453", "1FTFW1ET5EKE51227"]
 NEVER_PROVISIONED = "2HGES16575H591234"
+RESIDUE_MAX = 12  # of three or four as measured
 
 
 def hashed(vin):
@@ -172,6 +173,7 @@ def search_processes(platform, claimed, others):
         if name == "mosquitto":
             residue = [hit for hit in found if " at [heap] " in hit or " at anonymous " in hit]
             print(f"residue in Mosquitto's heap: {len(residue)}", *residue, sep="\n  ")
+            assert len(residue) <= RESIDUE_MAX, "more than passes through is kept"
             found = [hit for hit in found if hit not in residue]
         hits += [f"{name}: {hit}" for hit in found]
     return hits

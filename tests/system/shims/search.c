@@ -53,7 +53,8 @@ void index_search(const struct index *index, struct text *texts, int count, cons
 		if (!(index->map[key / 64] >> key % 64 & 1))
 			continue;
 		for (int32_t i = index->first[key & 0xfff]; i >= 0; i = texts[i].next)
-			if (texts[i].at < 0 && texts[i].size <= size - at && memcmp(bytes + at, texts[i].bytes, texts[i].size) == 0)
+			if (texts[i].at < 0 && texts[i].size <= size - at &&
+			    memcmp(bytes + at, texts[i].bytes, texts[i].size) == 0)
 				texts[i].at = (int64_t)at;
 	}
 }
