@@ -163,8 +163,8 @@ def change_tcus(platform, ids, seed):
     return times
 
 
-def cut(vehicles, connected=1000, victims=200):
-    """TCU change → the old unit's session ends, with vehicles connected and telemetry flowing."""
+def cut(vehicles, connected=1000, victims=500):
+    """TCU change → the old unit's session ends, with vehicles connected and telemetry flowing. 0: before the answer came."""
     seed = 31
     driving, _ = vehicles.provision("driving", connected - victims, seed=30)
     doomed, _ = vehicles.provision("doomed", victims, seed=seed)

@@ -25,7 +25,7 @@ MUST_USE enum result directory_make(const char *path, mode_t mode, struct note *
 MUST_USE enum result directory_sync(const char *path, struct note *note);
 
 /* RESULT_DENIED with a note that says what to do unless the file is a regular one, owned by this user
-   (or root), and readable by nobody else. */
+   (or root; anybody, when this is root), and readable by nobody else. */
 MUST_USE enum result file_check_private(const char *path, struct note *note);
 
 #define PATH_SIZE 4096

@@ -1,24 +1,31 @@
 """The way into production: init, four processes as users of their own, the first client, a tenant, a factory, a vehicle
 that connects."""
+import grp
 import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import types
 import urllib.request
 
 import pytest
 
-from installation import PROGRAMS, Client, free_port_base
+from installation import PROGRAMS, ROOT, Client, free_port_base
 from mqtt import Mqtt, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
-# Groups that exist on no machine: numbers do.
-GATEWAY_GROUP, TELEMETRY_GROUP = 64001, 64002
+NOT_AUTHORISED = 0x87
+IMPORTED = "5YJSA1H12FFP71790"
+MANUAL = (ROOT / "doc/man/vinveil.1.scd").read_text().split("# USERS AND GROUPS")[1].split("\n# ")[0]
+# The test makes no users: Debian's stand for those of the manual. Each has a group of its name.
+STAND_INS = {"vinveil-keyd": "daemon", "vinveil": "proxy", "vinveil-ingest": "backup", "mosquitto": "mosquitto",
+             "vinveil-gateway": "lp", "vinveil-spool": "news", "vinveil-telemetry": "games"}
 
 
 def vinveil(*arguments, input=None, expect=0, programs=PROGRAMS):
@@ -28,55 +35,58 @@ def vinveil(*arguments, input=None, expect=0, programs=PROGRAMS):
     return done
 
 
-def hand_over(directory, keyd_user, vinveild_user, broker_user, ingest_user):
-    """What packaging does, as vinveil-keyd(8) and vinveil(1) tell it."""
-    def own(path, user, group):
-        for item in [path, *path.rglob("*")]:
-            os.chown(item, user, group)
+def manual_lines(which, directory):
+    """One of the blocks to paste, with the stand-ins in it."""
+    block = MANUAL.split("```")[1::2][which].strip().replace("/var/lib/vinveil", str(directory))
+    return re.sub(r"(?<![\w/.-])(vinveil(?:-\w+)?)(?![\w.-])", lambda found: STAND_INS[found[1]], block)
 
-    own(directory, 0, 0)
-    directory.chmod(0o755)
-    for name in ("registry", "audit", "tls", "ca"):
-        own(directory / name, vinveild_user.pw_uid, vinveild_user.pw_gid)
-    own(directory / "keyd", keyd_user.pw_uid, keyd_user.pw_gid)
-    os.chown(directory / "run", keyd_user.pw_uid, vinveild_user.pw_gid)
-    (directory / "run").chmod(0o2750)
 
-    def share(name, mode, user=0, group=0):
-        os.chown(directory / name, user, group)
-        (directory / name).chmod(mode)
+class User:
+    """One of the four, and what the manual puts it in."""
 
-    share("gateway", 0o750, group=GATEWAY_GROUP)
-    for name in ("gateway/mosquitto.conf", "gateway/token"):
-        share(name, 0o640, group=GATEWAY_GROUP)
-    for name in ("gateway/run", "spool/events"):
-        share(name, 0o2770, vinveild_user.pw_uid, GATEWAY_GROUP)
-    share("tls", 0o711, vinveild_user.pw_uid, vinveild_user.pw_gid)
-    share("tls/broker.key", 0o600, broker_user.pw_uid, broker_user.pw_gid)
-    share("spool", 0o755)
-    for name in ("spool/telemetry", "spool/control"):
-        share(name, 0o2770, group=TELEMETRY_GROUP)
-    share("telemetry", 0o2770, ingest_user.pw_uid, TELEMETRY_GROUP)
+    def __init__(self, name):
+        entry = pwd.getpwnam(STAND_INS[name])
+        self.name, self.uid, self.gid = entry.pw_name, entry.pw_uid, entry.pw_gid
+        groups = re.search(rf"--groups (\S+) {self.name}$", manual_lines(0, ""), re.M)
+        self.groups = [grp.getgrnam(group).gr_gid for group in groups[1].split(",")] if groups else []
+
+    def rights(self, paths):
+        """For each path whether the kernel lets this user read it, and write it."""
+        code = ("import json, os, sys; print(json.dumps([[os.access(path, mode) for mode in (os.R_OK, os.W_OK)]"
+                " for path in json.load(sys.stdin)]))")
+        done = subprocess.run([sys.executable, "-c", code], input=json.dumps(list(map(str, paths))), text=True, check=True,
+                              user=self.uid, group=self.gid, extra_groups=self.groups, capture_output=True)
+        return json.loads(done.stdout)
+
+
+def hand_over(directory):
+    done = subprocess.run(["sh"], input=manual_lines(1, directory), text=True, capture_output=True, cwd="/")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
 class Daemons:
     def __init__(self, directory, programs):
         self.directory, self.programs, self.processes = directory, programs, []
 
-    def start(self, user, *arguments, groups=()):
-        log = open(self.directory.parent / f"{user.pw_name}.log", "ab")
-        process = subprocess.Popen([self.programs / arguments[0], *arguments[1:]], user=user.pw_uid, group=user.pw_gid,
-                                   extra_groups=list(groups), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+    def start(self, user, *arguments):
+        log = open(self.directory.parent / f"{user.name}.log", "ab")
+        process = subprocess.Popen([self.programs / arguments[0], *arguments[1:]], user=user.uid, group=user.gid,
+                                   extra_groups=user.groups, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         log.close()
         self.processes.append(process)
         return process
+
+    def logs(self):
+        return "\n".join(path.read_text()[-2000:] for path in self.directory.parent.glob("*.log"))
 
     def stop(self):
         for process in reversed(self.processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(30)
-        return [process.returncode for process in self.processes]
+        codes = [process.returncode for process in self.processes]
+        self.processes.clear()
+        return codes
 
 
 @pytest.fixture
@@ -94,7 +104,7 @@ def place():
 def wait_ready(url, daemons):
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        assert all(process.poll() is None for process in daemons.processes), "a daemon ended"
+        assert all(process.poll() is None for process in daemons.processes), daemons.logs()
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 if answer.status == 200:
@@ -102,7 +112,7 @@ def wait_ready(url, daemons):
         except OSError:
             pass
         time.sleep(0.05)
-    raise AssertionError("not ready")
+    raise AssertionError(daemons.logs())
 
 
 class Installation:
@@ -115,20 +125,18 @@ class Installation:
                  "--mqtt-websockets-port", self.port + 5)
         vinveil("init", "--data", self.data, "--root-out", self.roots, "--name", "localhost", "--name", "127.0.0.1",
                 "--listen", "127.0.0.1", *ports, programs=place / "bin")
-        self.keyd, self.vinveild, self.broker, self.ingest = map(pwd.getpwnam, ("daemon", "nobody", "mosquitto", "backup"))
-        hand_over(self.data, self.keyd, self.vinveild, self.broker, self.ingest)
-        config = self.data / "keyd.conf"
-        config.write_text("".join(f"allow = root {self.vinveild.pw_name}\n" if line.startswith("allow") else line
-                                  for line in config.read_text().splitlines(keepends=True)))
+        self.keyd, self.vinveild, self.broker, self.ingest = map(
+            User, ("vinveil-keyd", "vinveil", "mosquitto", "vinveil-ingest"))
+        hand_over(self.data)
         self.daemons = Daemons(self.data, place / "bin")
         self.profile = ("--profile", self.roots / "platform.conf")
 
     def start(self):
-        start, both = self.daemons.start, (GATEWAY_GROUP, TELEMETRY_GROUP)
+        start = self.daemons.start
         start(self.keyd, "vinveil-keyd", "--config", self.data / "keyd.conf")
-        start(self.vinveild, "vinveil", "serve", "--config", self.data / "vinveild.conf", groups=both)
-        start(self.ingest, "vinveil-ingest", "--config", self.data / "ingest.conf", groups=(TELEMETRY_GROUP,))
-        start(self.broker, "/usr/sbin/mosquitto", "-c", self.data / "gateway/mosquitto.conf", groups=both)
+        start(self.vinveild, "vinveil", "serve", "--config", self.data / "vinveild.conf")
+        start(self.ingest, "vinveil-ingest", "--config", self.data / "ingest.conf")
+        start(self.broker, "/usr/sbin/mosquitto", "-c", self.data / "gateway/mosquitto.conf")
         for port in (self.port + 1, self.port + 2):
             wait_ready(f"http://127.0.0.1:{port}/readyz", self.daemons)
         eventually("the broker is served", self.gateway_is_connected)
@@ -170,11 +178,11 @@ class Installation:
             copy = self.place / name
             shutil.copytree(source, copy) if source else copy.mkdir()
             for path in (copy, *copy.iterdir()):
-                os.chown(path, self.vinveild.pw_uid, self.vinveild.pw_gid)
+                os.chown(path, self.vinveild.uid, self.vinveild.gid)
         done = subprocess.run(
             [self.place / "bin/vinveil", "claim", "add", "batch-2", "--count", "2", "--keyd", self.data / "run/keyd.sock",
              "--out", self.place / "stolen-claims", "--profile", self.place / "stolen/plant.conf"],
-            user=self.vinveild.pw_uid, group=self.vinveild.pw_gid, extra_groups=[], capture_output=True, text=True)
+            user=self.vinveild.uid, group=self.vinveild.gid, extra_groups=self.vinveild.groups, capture_output=True, text=True)
         assert done.returncode == 4 and "root" in done.stderr, done
         assert list((self.place / "stolen-claims").iterdir()) == []
 
@@ -187,17 +195,69 @@ class Installation:
         assert answer.status == 200, answer
         return answer.json["signals"].get("Vehicle.Speed", {}).get("value")
 
-    def check_secrets(self):
-        """Nobody may read what is another's."""
-        for user, path in ((self.vinveild, "keyd/root.key"), (self.keyd, "registry/registry.db"),
-                           (self.keyd, "tls/server.key"), (self.broker, "tls/server.key"), (self.broker, "keyd/root.key"),
-                           (self.broker, "registry/registry.db"), (self.ingest, "registry/registry.db"),
-                           (self.ingest, "gateway/token"), (self.ingest, "tls/broker.key"), (self.keyd, "gateway/token"),
-                           (self.vinveild, "tls/broker.key")):
-            done = subprocess.run(["cat", self.data / path], user=user.pw_uid, group=user.pw_gid,
-                                  extra_groups=[GATEWAY_GROUP] if user in (self.vinveild, self.broker) else [],
-                                  capture_output=True)
-            assert done.returncode != 0, f"{user.pw_name} reads {path}"
+    def back_up(self):
+        """As root, beside the running daemons, and it leaves nothing that is root's."""
+        (self.place / "passphrase").write_text("correct horse battery staple\n")
+        vinveil("backup", "--data", self.data, "--out", self.place / "backup")
+        vinveil("keys", "export", "--data", self.data, "--out", self.place / "keys", "--passphrase-file",
+                self.place / "passphrase")
+        self.check_rights()
+
+    def restore_and_import(self, vin):
+        """As root, with the daemons stopped, on what belongs to their users."""
+        old = self.place / "old"
+        old.mkdir()
+        for path in (self.data / "registry").glob("registry.db*"):
+            path.rename(old / path.name)
+        vinveil("restore", "--data", self.data, "--from", self.place / "backup")
+        (self.place / "fleet.csv").write_text(f"vin,deviceId\n{vin},TCU-100\n")
+        vinveil("import", self.place / "fleet.csv", "--data", self.data, "--tenant", "brand")
+
+    def check_rights(self):
+        """Of every directory and file but locks and segments: who reads and who writes it, beside root."""
+        who = {"keyd": self.keyd, "vinveild": self.vinveild, "broker": self.broker, "ingest": self.ingest}
+        paths = sorted(path for path in [self.data, *self.data.rglob("*")]
+                       if path.suffix not in (".lock", ".spool") and path.name not in ("lock", "next"))
+        rights = {key: user.rights(paths) for key, user in who.items()}
+        for i, path in enumerate(paths):
+            if not path.exists():
+                continue  # a file that was written beside its place has gone to it
+            name = str(path.relative_to(self.data))
+            expected = next(rights for pattern, rights in RIGHTS if re.fullmatch(pattern, name))
+            for j, verb in enumerate(("read", "write")):
+                found = {key for key in who if rights[key][i][j]}
+                assert expected[j] is None or found == set(expected[j].split()), f"{name}: {found} may {verb} it"
+
+    def check_sockets(self):
+        """Who gets an answer at the claims' socket and at keyd's."""
+        code = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(0.3); s.connect(sys.argv[1])\n"
+                "try: sys.exit(s.recv(1) == b'')\nexcept TimeoutError: pass")
+        root = types.SimpleNamespace(uid=0, gid=0, groups=[])
+        for path, allowed in (("gateway/run/gateway.sock", [self.broker]), ("run/keyd.sock", [self.vinveild, root])):
+            for user in (self.keyd, self.vinveild, self.broker, self.ingest, root):
+                done = subprocess.run([sys.executable, "-c", code, self.data / path], user=user.uid, group=user.gid,
+                                      extra_groups=user.groups, capture_output=True)
+                assert (done.returncode == 0) == (user in allowed), f"{path} of {user.uid}: {done}"
+
+
+ALL = "keyd vinveild broker ingest"
+RIGHTS = (  # the first that matches: readers, writers
+    (r"keyd(/.*)?", ("keyd", "keyd")),
+    (r"(registry|audit)(/.*)?", ("vinveild", "vinveild")),
+    (r"tls/server.key", ("vinveild", "vinveild")),
+    (r"tls/broker.key", ("broker", "broker")),
+    (r"run", ("keyd vinveild", "keyd")),
+    (r"run/keyd.sock", ("keyd vinveild", "keyd vinveild")),
+    (r"gateway/run/.*", ("vinveild broker", "vinveild broker")),
+    (r"gateway/run", ("vinveild broker", "vinveild broker")),
+    (r"gateway(/.*)?", ("vinveild broker", "")),
+    (r"spool/events(/.*)?", ("vinveild broker", "vinveild broker")),
+    (r"spool/telemetry(/.*)?", ("broker ingest", "broker ingest")),
+    (r"spool/control(/.*)?", ("vinveild ingest", "vinveild ingest")),
+    (r"telemetry/decoders(/.*)?", (None, "ingest")),
+    (r"telemetry(/.*)?", ("vinveild ingest", "ingest")),
+    (r".|ca(/.*)?|tls(/.*.pem)?|spool|[a-z]+\.conf", (ALL, "")),
+)
 
 
 def test_from_nothing_to_a_vehicle(place):
@@ -209,9 +269,10 @@ def test_from_nothing_to_a_vehicle(place):
         installation.start()
         vinveil("tenant", "add", "brand", *installation.profile)
         factory = installation.client("factory", "vehicle:provision", "device:manifest", "vehicle:read")
+        garage = installation.client("garage", "tcu:change")
         crm = installation.client("crm", "refid:lookup", "signal:read")
         manifest = place / "manifest.ndjson"
-        manifest.write_text('{"deviceId":"TCU-1"}\n')
+        manifest.write_text('{"deviceId":"TCU-1"}\n{"deviceId":"TCU-2"}\n')
         vinveil("devices", "load", manifest, *factory)
         made = json.loads(vinveil("provision", "--device-id", "TCU-1", "--json", *factory,
                                   input="1M8GDM9AXKP042788").stdout)
@@ -223,15 +284,50 @@ def test_from_nothing_to_a_vehicle(place):
         vehicle = installation.vehicle(made)
         vehicle.connect()
         vehicle.send_signals({"Vehicle.Speed": 12.5})
-        vehicle.close()
         eventually("its telemetry is stored and read", lambda: installation.latest(made["referenceId"]) == 12.5)
+        vinveil("tcu", "change", "--device-id", "TCU-1", "--new-device-id", "TCU-2", "--reference-id", made["referenceId"],
+                *garage)
+        assert vehicle.wait_closed(), "the old unit is still connected"
+        vehicle.close()
+        cut = installation.vehicle(made)
+        cut.connect(expect=NOT_AUTHORISED)
+        cut.close()
         report = installation.provision_by_claim(installation.client("plant", "device:manifest", "admin"))
         assert report["provisioned"] == report["connected"] == 1 and report["acknowledged"] > 0, report
         installation.check_that_root_alone_makes_claims()
-        installation.check_secrets()
+        installation.check_rights()
+        installation.check_sockets()
+        installation.back_up()
+        assert installation.daemons.stop() == [0, 0, 0, 0]
+        installation.restore_and_import(IMPORTED)
+        hand_over(installation.data)
+        installation.start()
+        installation.check_rights()
+        assert installation.latest(made["referenceId"]) == 12.5
+        vinveil("lookup", "--purpose", "customer-service", *crm, input=IMPORTED)
     finally:
         codes = installation.daemons.stop()
     assert codes == [0, 0, 0, 0]
+
+
+def test_units_are_well_formed_and_open_what_the_user_may_write(tmp_path):
+    """systemd itself reads them; what it leaves writable is what the table above gives that user."""
+    shutil.copytree(ROOT / "packaging/systemd", tmp_path / "units")
+    shutil.copy("/lib/systemd/system/mosquitto.service", tmp_path / "units")
+    directories = ("keyd", "registry", "audit", "tls", "ca", "run", "gateway", "gateway/run", "spool", "spool/events",
+                   "spool/telemetry", "spool/control", "telemetry")
+    for who, name in (("keyd", "vinveil-keyd.service"), ("vinveild", "vinveild.service"),
+                      ("ingest", "vinveil-ingest.service"), ("broker", "mosquitto.service.d/vinveil.conf")):
+        unit = tmp_path / "units" / name
+        text = unit.read_text()
+        open_paths = re.search(r"^ReadWritePaths=(.*)$", text, re.M)[1].replace("/var/lib/vinveil/", "").split()
+        assert set(open_paths) == {path for path in directories if who in next(
+            rights for pattern, rights in RIGHTS if re.fullmatch(pattern, path))[1].split()}, name
+        unit.write_text(text.replace("/usr/bin/", f"{PROGRAMS}/"))
+    if shutil.which("systemd-analyze"):
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", *(tmp_path / "units").glob("*.service")],
+                              text=True, capture_output=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
@@ -245,11 +341,12 @@ def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
 def test_dev_takes_only_its_own_directory(place):
     (place / "d").mkdir()
     (place / "d/holiday.jpg").write_text("not ours")
-    done = vinveil("dev", "--data", place / "d", expect=1)
+    done = vinveil("dev", "--data", place / "d", "--port-base", free_port_base(), expect=1)
     assert "neither empty nor made" in done.stderr
     assert [p.name for p in (place / "d").iterdir()] == ["holiday.jpg"]
     vinveil("init", "--data", place / "p", "--root-out", place / "roots", "--name", "localhost")
-    vinveil("dev", "--data", place / "p", expect=1)
+    done = vinveil("dev", "--data", place / "p", "--port-base", free_port_base(), expect=1)
+    assert "neither empty nor made" in done.stderr
 
 
 def test_serve_refuses_what_dev_made(own_platform, tmp_path):

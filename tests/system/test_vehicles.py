@@ -133,6 +133,51 @@ def test_the_first_connection_makes_it_active_and_a_user_name_is_ignored(platfor
     eventually("it is active", lambda: row(platform, vehicle).json["state"] == "active")
 
 
+def read_broker_config(platform):
+    """(the whole broker's settings, [a listener's settings]); each setting stands once."""
+    whole, listeners, now = {}, [], None
+    for line in (platform.directory / "gateway/mosquitto.conf").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        name, _, value = line.partition(" ")
+        if name == "listener":
+            now = {}
+            listeners.append(now)
+        place = whole if now is None else now
+        assert name not in place or name == "log_type", f"{name} stands twice"
+        place[name] = value
+    return whole, listeners
+
+
+def test_the_brokers_configuration_has_no_way_round_the_plugin(platform):
+    """Each of these would be one, or has a broker that stalls, forgets or tells: what was measured of Mosquitto 2.0."""
+    whole, listeners = read_broker_config(platform)
+    assert whole["plugin"].endswith("/mosquitto_vinveil.so")
+    wanted = {"allow_anonymous": "false", "per_listener_settings": "false", "set_tcp_nodelay": "true", "persistence": "false",
+              "connection_messages": "false", "sys_interval": "0"}
+    assert {name: whole.get(name) for name in wanted} == wanted
+    assert int(whole["max_queued_messages"]) > 0 and "message_size_limit" not in whole and "acl_file" not in whole
+    own, *outer = listeners
+    assert own == {"listener": f"0 {platform.directory}/gateway/run/broker.sock"}
+    assert len(outer) == 3 and [listener["protocol"] for listener in outer] == ["mqtt", "mqtt", "websockets"]
+    for listener in outer:
+        wanted = {"require_certificate": "true", "use_identity_as_username": "false", "use_subject_as_username": "false",
+                  "max_qos": "1"}
+        assert {name: listener.get(name) for name in wanted} == wanted
+        assert listener["listener"].endswith(" 127.0.0.1") and "crlfile" not in listener
+    assert outer[2]["socket_domain"] == "ipv4"
+    mode = (platform.directory / "gateway/token").stat().st_mode | (platform.directory / "gateway/mosquitto.conf").stat().st_mode
+    assert mode & 0o77 == 0, "others can read the token or the configuration"
+
+
+def test_no_listener_is_reached_from_outside(platform):
+    """The WebSockets listener would bind every address if it was not told."""
+    for name in ("port", "portAlpn", "portWebSockets"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", platform.info["mqtt"][name]), 2)
+        socket.create_connection(("127.0.0.1", platform.info["mqtt"][name]), 2).close()
+
+
 # ---- topics -----------------------------------------------------------------------------------------------
 
 

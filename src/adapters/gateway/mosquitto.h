@@ -35,9 +35,9 @@ struct gateway_mosquitto_config {
 	const char *events_spool;	    /* directory */
 	const char *claim_socket;	    /* made here */
 	mode_t claim_socket_mode;	    /* 0: 0600 */
-	uid_t allowed[GATEWAY_ALLOWED_MAX]; /* who may connect there, beside this process's own user and root */
-	size_t allowed_count;
-	struct registry *registry; /* outlives the adapter */
+	uid_t allowed[GATEWAY_ALLOWED_MAX]; /* who may connect there, and nobody else */
+	size_t allowed_count;		    /* 0: this process's own user */
+	struct registry *registry;	    /* outlives the adapter */
 	const struct gateway_events *events;
 	void *events_context;
 	struct clock *clock; /* NULL: the system's */

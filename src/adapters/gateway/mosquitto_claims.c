@@ -62,8 +62,8 @@ static bool is_allowed(const struct gateway_mosquitto *gateway, int descriptor)
 	socklen_t size = sizeof(peer);
 	if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
 		return false;
-	if (peer.uid == geteuid() || peer.uid == 0)
-		return true;
+	if (config->allowed_count == 0)
+		return peer.uid == geteuid();
 	for (size_t i = 0; i < config->allowed_count; i++) {
 		if (config->allowed[i] == peer.uid)
 			return true;

@@ -142,6 +142,8 @@ static void lose(struct gateway_mosquitto *gateway, enum gateway_notice notice, 
 	gateway->retry_at_ms = now_ms(gateway) + retry_ms;
 	set_connected(gateway, false);
 	drop_deliveries(gateway);
+	/* From now on what changes the list need not be queued. */
+	set_list_due(gateway);
 }
 
 static void on_connect(struct mosquitto *client, void *context, int code)

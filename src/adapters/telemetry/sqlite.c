@@ -228,8 +228,8 @@ static enum result open_writer(struct sqlite_store *store, struct note *note)
 		note_set(note, "%s: %s", store->directory, strerror(errno));
 		return RESULT_UNAVAILABLE;
 	}
-	/* Who may use the directory may use what is in it: the reader's user through a group. */
-	store->mode = S_IRUSR | S_IWUSR | ((status.st_mode & S_IWGRP) ? S_IRGRP | S_IWGRP : 0);
+	/* Who may read the directory may read what is in it: vinveild through a group. Nobody else writes. */
+	store->mode = S_IRUSR | S_IWUSR | (status.st_mode & S_IRGRP);
 	TRY(take_lock(store, note));
 	snprintf(path, sizeof(path), "%s/" MAIN_NAME, store->directory);
 	TRY(db_open(path, &main_kind, false, store->mode, &store->main, note));

@@ -51,6 +51,17 @@ static enum result make_file(const char *path, mode_t mode, struct note *note)
 	return RESULT_OK;
 }
 
+/*
+ * Who may only read can open a database in WAL mode while -wal and -shm are there, and cannot make them: so they stay
+ * when the last writer closes. The limit of the journal's size has -wal emptied then.
+ */
+static void keep_journal(struct db *db)
+{
+	int is_kept = 1;
+
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &is_kept);
+}
+
 static enum result query_number(struct db *db, const char *text, int64_t *ret_number, struct note *note)
 {
 	sqlite3_stmt *statement = NULL;
@@ -123,6 +134,8 @@ enum result db_open(const char *path, const struct db_kind *kind, bool is_read_o
 	enum result result = db_result(&db, code, note);
 	if (result == RESULT_OK) {
 		sqlite3_busy_timeout(db.handle, BUSY_TIMEOUT_MS);
+		if (!is_read_only)
+			keep_journal(&db);
 		result = configure(&db, kind, is_read_only, note);
 	}
 	if (result == RESULT_OK)

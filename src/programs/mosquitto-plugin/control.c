@@ -183,6 +183,7 @@ static void tell_counters(struct gateway *gateway)
 void gateway_tick(struct gateway *gateway)
 {
 	int64_t monotonic_ms = clock_monotonic_ms(gateway->clock);
+	gateway->is_reloading = false;
 	if (gateway->resumption_count > 0)
 		resume(gateway);
 	if (gateway->deliveries.first)

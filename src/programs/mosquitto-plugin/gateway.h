@@ -48,6 +48,7 @@ struct gateway {
 	struct plugin_counters counters;
 	int64_t told_at_ms; /* monotonic: when counters were told, and dates looked at */
 	int log_tokens;	    /* lines that may still be written in this second */
+	bool is_reloading;  /* until the end of this turn */
 };
 
 /* Opens spools and channel. options: borrowed for the gateway's life. */
@@ -73,7 +74,10 @@ struct arrival {
 	const char *user_name, *password;	    /* may be NULL */
 };
 
+/* Also of one that is here already, as the broker asks when it reloads its settings: that changes nothing. */
 bool gateway_admit(struct gateway *gateway, const struct arrival *arrival);
+/* From here to the end of the turn the broker asks about everybody it knows, also about sessions that sleep. */
+void gateway_reload(struct gateway *gateway);
 void gateway_lose(struct gateway *gateway, const void *client);
 /* Ends the live session; the broker may tell of it at once, and then it is gone when this returns. */
 void gateway_kick(struct gateway *gateway, struct session *session);

@@ -73,32 +73,34 @@ static bool admit(struct gateway *gateway, const struct mosquitto_evt_basic_auth
 		.address = address ? address : "",
 		.is_clean = mosquitto_client_clean_session(event->client),
 		.certificate = certificate,
-		.user_name = event->username,
-		.password = event->password,
+		.user_name = certificate ? NULL : event->username,
+		.password = certificate ? NULL : event->password,
 	};
 	return gateway_admit(gateway, &arrival);
 }
 
-/* A certificate says all. The broker would keep the name as long as the connection, and it may be a VIN. */
-static bool forget_user_name(const struct mosquitto_evt_basic_auth *event)
+/*
+ * Whatever user name a client gives is wiped, for it may be a VIN, and its client ID put in its place: whoever has none
+ * is disconnected when the broker reloads its settings.
+ */
+static bool admit_certified(struct gateway *gateway, const struct mosquitto_evt_basic_auth *event, void *x509)
 {
+	struct peer_certificate certificate;
+	const char *client_id = mosquitto_client_id(event->client);
 	if (event->username)
 		secret_wipe(event->username, strlen(event->username));
-	return mosquitto_set_username(event->client, NULL) == MOSQ_ERR_SUCCESS;
+	return client_id && *client_id != '\0' && peer_certificate_read(x509, &certificate) == RESULT_OK &&
+	       mosquitto_set_username(event->client, client_id) == MOSQ_ERR_SUCCESS &&
+	       admit(gateway, event, &certificate);
 }
 
 static int on_basic_auth(int kind, void *event_data, void *context)
 {
 	struct gateway *gateway = context;
 	const struct mosquitto_evt_basic_auth *event = event_data;
-	struct peer_certificate certificate;
-	bool is_admitted = false;
 	(void)kind;
 	void *x509 = mosquitto_client_certificate(event->client);
-	if (!x509)
-		is_admitted = admit(gateway, event, NULL);
-	else if (peer_certificate_read(x509, &certificate) == RESULT_OK)
-		is_admitted = admit(gateway, event, &certificate) && forget_user_name(event);
+	bool is_admitted = x509 ? admit_certified(gateway, event, x509) : admit(gateway, event, NULL);
 	peer_certificate_release(x509);
 	return is_admitted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
 }
@@ -111,6 +113,14 @@ static int on_ext_auth(int kind, void *event_data, void *context)
 	struct gateway *gateway = context;
 	gateway->counters.refused++;
 	return MOSQ_ERR_AUTH;
+}
+
+static int on_reload(int kind, void *event_data, void *context)
+{
+	(void)kind;
+	(void)event_data;
+	gateway_reload(context);
+	return MOSQ_ERR_SUCCESS;
 }
 
 static int on_disconnect(int kind, void *event_data, void *context)
@@ -216,6 +226,7 @@ static const struct {
 	{MOSQ_EVT_DISCONNECT, on_disconnect, NULL},
 	{MOSQ_EVT_CONTROL, on_control, GATEWAY_CONTROL_TOPIC},
 	{MOSQ_EVT_TICK, on_tick, NULL},
+	{MOSQ_EVT_RELOAD, on_reload, NULL},
 };
 #define CALLBACKS (sizeof(callbacks) / sizeof(callbacks[0]))
 

@@ -32,8 +32,6 @@ static const char manners[] =
 	"# Vehicles' payloads have a bound of 128 KiB; vinveild's frames are larger. message_size_limit would not do:\n"
 	"# it acknowledges to MQTT 3 what it drops.\n"
 	"max_packet_size 262144\n"
-	"# No vehicle's message is kept for others; a store of them would have no bound.\n"
-	"retain_available false\n"
 	"# Sessions live in memory: commands that wait are the registry's, and nothing of a vehicle lies on this\n"
 	"# disk but in the spools.\n"
 	"persistence false\n"
@@ -108,7 +106,8 @@ enum result broker_config_format(const struct broker_config *config, struct buf 
 	TRY(append_listener(installation, "Vehicles: MQTT over mutual TLS.", installation->mqtt_port, "mqtt", text));
 	TRY(append_listener(
 		installation,
-		"The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca.",
+		"The same for firmware that looks for it where AWS IoT has it; it offers ALPN x-amzn-mqtt-ca. (A port "
+		"below 1024\n# needs the capability CAP_NET_BIND_SERVICE: root's goes before ports are opened.)",
 		installation->alpn_port, "mqtt", text));
 	TRY(append_listener(installation, "The same over WebSockets.", installation->websockets_port, "websockets",
 			    text));

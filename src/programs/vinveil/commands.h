@@ -11,7 +11,8 @@ extern const struct command command_claim_add, command_claim_list, command_claim
 extern const struct command command_devices_load;
 extern const struct command command_signals_load, command_signals_list;
 extern const struct command command_provision, command_lookup;
-extern const struct command command_vehicle_show, command_vehicle_history;
+extern const struct command command_vehicle_list, command_vehicle_show, command_vehicle_history,
+	command_vehicle_signals;
 extern const struct command command_tcu_change, command_tcu_delete;
 extern const struct command command_command_send, command_command_show;
 extern const struct command command_alert_list;

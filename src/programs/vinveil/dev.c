@@ -306,17 +306,18 @@ static int find_child(struct dev *dev, size_t which)
 	return EXIT_FAILED;
 }
 
-/* Each connection is a descriptor, and the broker's limit is ours: as many as we may have. */
+/* Each connection is a descriptor, and the broker's limit is ours: as many as we may have, within reason (it makes
+   tables of that size). */
 static void raise_limits(void)
 {
 	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_WANTED)
 		return;
-	struct rlimit more = {FILES_WANTED, FILES_WANTED};
-	if (files.rlim_max >= FILES_WANTED || setrlimit(RLIMIT_NOFILE, &more) != 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	struct rlimit more = {FILES_WANTED, files.rlim_max > FILES_WANTED ? files.rlim_max : FILES_WANTED};
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	more = (struct rlimit){files.rlim_max, files.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &more);
 }
 
 static bool take_limits(const struct invocation *invocation, struct installation *installation)

@@ -34,7 +34,7 @@ static void tell_next_steps(const struct installation *installation)
 	       "                 vinveil serve --config %s/vinveild.conf\n"
 	       "                 vinveil-ingest --config %s/ingest.conf\n"
 	       "                 mosquitto -c %s/gateway/mosquitto.conf\n"
-	       "                 (each under a user of its own: vinveil(1), USERS AND GROUPS, says how)\n"
+	       "                 (each under a user of its own: vinveil(1), USERS AND GROUPS, has the lines to paste)\n"
 	       "keep the keys    vinveil keys export --data %s --out FILE\n",
 	       installation->directory, installation->roots_directory, installation->roots_directory,
 	       installation->roots_directory, installation->directory, installation->directory, installation->directory,

@@ -311,7 +311,7 @@ static enum result write_vinveild_config(const struct installation *installation
 			      directory, directory, directory, directory, directory));
 	TRY(buf_append_format(&text,
 			      "\n[storage]\nregistry = %s/registry/registry.db\naudit = %s/audit\n"
-			      "audit_origin = %s\ncrl = %s/ca/device.crl\n",
+			      "audit_origin = %s\ncrl = %s/registry/device.crl\n",
 			      directory, directory, AUDIT_ORIGIN, directory));
 	TRY(buf_append_format(&text, "\n[keyd]\nsocket = %s\n", installation->keyd_socket));
 	if (installation->is_dev)
@@ -435,6 +435,12 @@ enum result installation_prepare_dev(struct installation *installation, const ch
 	}
 	if (!path_exists(mark)) {
 		note_set(note, "%.160s is neither empty nor made (to its end) by vinveil dev; choose another",
+			 installation->directory);
+		return RESULT_CONFLICT;
+	}
+	TRY(name_path(mark, installation->directory, "gateway/token"));
+	if (!path_exists(mark)) {
+		note_set(note, "%.160s was made by a vinveil without a device gateway; remove it and start anew",
 			 installation->directory);
 		return RESULT_CONFLICT;
 	}

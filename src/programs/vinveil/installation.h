@@ -2,7 +2,7 @@
  * An installation on disk: its directory's layout, its keys and certificates, its configuration files.
  *
  *   DIR/vinveild.conf DIR/keyd.conf   what the daemons read
- *   DIR/registry/registry.db          the vehicle registry
+ *   DIR/registry/registry.db          the vehicle registry; beside it vinveild keeps the CRL
  *   DIR/audit/                        the transparency log
  *   DIR/keyd/                         keyd's own: root key, device issuer, audit key, budgets
  *   DIR/tls/server.{key,pem}          vinveild's TLS identity

@@ -1,4 +1,4 @@
-/* `vinveil provision`, `lookup`, `vehicle show`, `vehicle history`, `tcu change`, `tcu delete`. */
+/* `vinveil provision`, `lookup`, `vehicle list`, `show`, `signals` and `history`, `tcu change`, `tcu delete`. */
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/request.h"
 #include "programs/vinveil/vin_input.h"
@@ -260,6 +260,87 @@ const struct command command_vehicle_history = {
 	.description = "Device changes, state changes, certificates; who did it and when.",
 	.run = run_history,
 	.options = {{"cursor", "CURSOR", "continue an earlier page", false}, {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+/* ---- vehicle list, signals -------------------------------------------------------------------------- */
+
+static int run_list(const struct invocation *invocation)
+{
+	static const struct output_member columns[] = {
+		{"referenceId", "Reference ID"}, {"deviceId", "device"},   {"state", "state"},
+		{"createdAt", "created"},	 {"updatedAt", "updated"},
+	};
+	static const char *const filters[] = {"state", "deviceId", "cursor"};
+	static const char *const options[] = {"state", "device-id", "cursor"};
+	API_ANSWER_CLEANUP struct api_answer answer = {0};
+	BUF_CLEANUP struct buf path = {.size_max = 2000};
+	enum result result = buf_append_text(&path, "/v1/vehicles?limit=100");
+	for (size_t i = 0; i < sizeof filters / sizeof filters[0] && result == RESULT_OK; i++)
+		if (option_get(invocation, options[i]) != NULL)
+			result = request_append_parameter(&path, filters[i], option_get(invocation, options[i]));
+	if (result != RESULT_OK)
+		return fail("the filters", result, NULL);
+	int code = request_get(invocation, (const char *)path.data, &answer);
+	if (code != EXIT_DONE || output_json(invocation, &answer))
+		return code;
+	output_table(json_object_get(answer.json, "vehicles"), columns, sizeof columns / sizeof columns[0]);
+	const char *next = json_string_value(json_object_get(answer.json, "nextCursor"));
+	if (next != NULL)
+		say("more vehicles: --cursor %s", next);
+	return EXIT_DONE;
+}
+
+const struct command command_vehicle_list = {
+	.words = "vehicle list",
+	.arguments = "",
+	.summary = "list your tenant's vehicles",
+	.description = "A page of 100, oldest first.",
+	.run = run_list,
+	.options = {{"state", "STATE", "only provisioned, active, suspended or decommissioned ones", false},
+		    {"device-id", "ID", "only the one with this telematics unit", false},
+		    {"cursor", "CURSOR", "continue an earlier page", false},
+		    {NULL, NULL, NULL, false}},
+	.uses_api = true,
+};
+
+/* A text is the vehicle's own, so it is shown with its control characters escaped. */
+static json_t *signal_rows(const json_t *signals)
+{
+	json_t *rows = json_array(), *signal;
+	const char *name;
+	json_object_foreach((json_t *)signals, name, signal)
+	{
+		char *value = json_dumps(json_object_get(signal, "value"),
+					 JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
+		json_array_append_new(rows, json_pack("{s:s, s:s*, s:O}", "name", name, "value", value, "at",
+						      json_object_get(signal, "at")));
+		wiping_free(value);
+	}
+	return rows;
+}
+
+static int run_signals(const struct invocation *invocation)
+{
+	static const struct output_member columns[] = {{"at", "at"}, {"name", "signal"}, {"value", "value"}};
+	API_ANSWER_CLEANUP struct api_answer answer = {0};
+	char path[256];
+	snprintf(path, sizeof path, "/v1/vehicles/%.64s/signals/latest", invocation->arguments[0]);
+	int code = request_get(invocation, path, &answer);
+	if (code != EXIT_DONE || output_json(invocation, &answer))
+		return code;
+	JSON_CLEANUP json_t *rows = signal_rows(json_object_get(answer.json, "signals"));
+	output_table(rows, columns, sizeof columns / sizeof columns[0]);
+	return EXIT_DONE;
+}
+
+const struct command command_vehicle_signals = {
+	.words = "vehicle signals",
+	.arguments = "REFERENCE-ID",
+	.summary = "show the latest value of every signal of a vehicle",
+	.description = "With the time at which the vehicle says it measured it.",
+	.run = run_signals,
+	.options = {{NULL, NULL, NULL, false}},
 	.uses_api = true,
 };
 

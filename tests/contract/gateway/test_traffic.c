@@ -1,9 +1,11 @@
 /* What vehicles say comes to the spools, and what the platform says comes to them. */
 #include "tests/contract/gateway/client.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define VIN "WVWZZZ1JZXW000001"
 
@@ -341,6 +343,61 @@ static void a_full_spool_refuses_and_takes_it_later(void **state)
 	assert_true(count_telemetry(&fixture, &vehicle_id, "--------") >= 1);
 }
 
+/* As for new certificates of its own, or a log that was moved away: the broker asks about everybody anew. */
+static void a_reload_changes_nothing(void **state)
+{
+	const struct client_options keeping = {.keeps_session = true};
+	struct mqtt_client client;
+	struct mqtt_client sleeper;
+	struct credential third;
+	struct uuid third_id;
+	(void)state;
+	make_vehicle(&fixture, &third, &third_id);
+	client_enter(&sleeper, &fixture, &third, &keeping);
+	char filter[GATEWAY_TOPIC_SIZE];
+	snprintf(filter, sizeof(filter), "$aws/commands/things/%s/#", third.name);
+	assert_int_equal(client_subscribe(&sleeper, filter), 1);
+	client_close(&sleeper);
+	client_enter(&client, &fixture, &vehicle, &(struct client_options){.user_name = VIN});
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(kill(fixture.broker, SIGHUP), 0);
+		assert_true(keeps(&client, signals, "{\"reload\":1}"));
+		assert_false(is_admitted(&fixture, &vehicle, &(struct client_options){.client_id = other.name}));
+	}
+	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "reload"), 20);
+	assert_true(is_admitted(&fixture, &other, NULL));
+	AWAIT(count_events(&fixture, GATEWAY_VEHICLE_DISCONNECTED, &other_id) == 1);
+	assert_int_equal(count_events(&fixture, GATEWAY_VEHICLE_CONNECTED, &vehicle_id), 1);
+	assert_int_equal(count_events(&fixture, GATEWAY_VEHICLE_DISCONNECTED, &vehicle_id), 0);
+	/* The session that slept is still there. */
+	client_enter(&sleeper, &fixture, &third, &keeping);
+	AWAIT(count_events(&fixture, GATEWAY_VEHICLE_READY, &third_id) == 2);
+	client_close(&sleeper);
+	deny(&fixture, &vehicle.serial, &vehicle_id);
+	CLIENT_AWAIT(&client, client.is_down);
+	client_close(&client);
+	assert_false(is_admitted(&fixture, &vehicle, NULL));
+}
+
+static void the_broker_ends_in_peace(void **state)
+{
+	struct mqtt_client client;
+	int status = -1;
+	(void)state;
+	client_enter(&client, &fixture, &vehicle, NULL);
+	assert_true(keeps(&client, signals, "{\"last\":1}"));
+	assert_int_equal(kill(fixture.broker, SIGTERM), 0);
+	assert_int_equal(waitpid(fixture.broker, &status, 0), fixture.broker);
+	fixture.broker = 0;
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	CLIENT_AWAIT(&client, client.is_down);
+	client_close(&client);
+	assert_int_equal(count_telemetry(&fixture, &vehicle_id, "last"), 1);
+	broker_start(&fixture);
+	AWAIT(is_admitted(&fixture, &vehicle, NULL));
+}
+
 int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +409,8 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test_setup_teardown(suspects_a_clone, setup, teardown),
 		cmocka_unit_test_setup_teardown(delivers_commands_to_who_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_resumed_session_is_ready, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reload_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_broker_ends_in_peace, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_a_flood_and_nobody_else, setup_limited, teardown),
 		cmocka_unit_test_setup_teardown(a_full_spool_refuses_and_takes_it_later, setup_small, teardown),
 	};

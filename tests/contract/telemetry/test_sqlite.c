@@ -133,12 +133,69 @@ static void test_files_are_as_open_as_their_directory(void **state)
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
 	path_of(fixture, "", path);
-	assert_int_equal(chmod(path, 0770), 0);
+	assert_int_equal(chmod(path, 0770), 0); /* writing is never shared */
 	fixture_reopen(fixture);
 	put(fixture, 1, NOW_MS + DAY_MS, "{\"a\":1}");
 	path_of(fixture, "2026-02-17.db-wal", path);
 	assert_int_equal(stat(path, &status), 0);
-	assert_int_equal(status.st_mode & 0777, 0660);
+	assert_int_equal(status.st_mode & 0777, 0640);
+}
+
+#define READERS_USER 65534
+
+/* vinveild's user, in a process of its own. */
+static void assert_another_user_reads(struct fixture *fixture, const char *expected)
+{
+	const struct telemetry_sqlite_options reading = {.is_read_only = true};
+	const struct telemetry_query query = {.reference_id = vehicle_numbered(1), .limit = 9};
+	struct note note = {0};
+	char path[160], file[160];
+	int status = 0;
+
+	path_of(fixture, "", path);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		path_of(fixture, "main.db", file);
+		if (setgid(READERS_USER) != 0 || setuid(READERS_USER) != 0 || access(file, W_OK) == 0 ||
+		    telemetry_sqlite_open(path, &reading, &fixture->store, &note) != RESULT_OK)
+			_exit(2);
+		_exit(strcmp(range_text(fixture, &query), expected) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* While it is written, when its writer has closed it, and when its writer has died. Only root can try. */
+static void test_another_user_reads_and_cannot_write(void **state)
+{
+	struct fixture shared __attribute__((cleanup(fixture_close))) = {.adapter = &telemetry_adapters[0]};
+	struct fixture *fixture = &shared;
+	char path[160];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	make_directory(fixture->directory);
+	path_of(fixture, "", path);
+	if (chmod(fixture->directory, 0711) != 0 || mkdir(path, 0700) != 0 || chown(path, 0, READERS_USER) != 0 ||
+	    chmod(path, 02750) != 0)
+		fail();
+	fixture->store = fixture->adapter->open(fixture->directory);
+	put(fixture, 1, NOW_MS, "{\"a\":1}");
+	assert_another_user_reads(fixture, "a@0=1");
+	fixture->adapter->close(fixture->store);
+	assert_another_user_reads(fixture, "a@0=1");
+	pid_t child = fork();
+	if (child == 0) {
+		fixture->store = fixture->adapter->open(fixture->directory);
+		put(fixture, 1, NOW_MS + 1, "{\"a\":2}");
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_another_user_reads(fixture, "a@0=1 a@1=2");
+	fixture->store = fixture->adapter->open(fixture->directory);
+	assert_another_user_reads(fixture, "a@0=1 a@1=2");
 }
 
 /* ---- what is kept ----------------------------------------------------------------------------------------- */
@@ -336,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_a_reader_may_come_before_the_writer),
 		cmocka_unit_test(test_somebody_elses_file_is_left_alone),
 		cmocka_unit_test(test_files_are_as_open_as_their_directory),
+		cmocka_unit_test(test_another_user_reads_and_cannot_write),
 		cmocka_unit_test(test_days_are_files_and_dropped_as_such),
 		cmocka_unit_test(test_rejects_are_bounded_in_count_and_size),
 		cmocka_unit_test(test_a_forgotten_vehicle_is_in_no_file),

@@ -143,8 +143,11 @@ static void private_files_are_told_from_open_ones(void **state)
 	assert_non_null(strstr(note.text, "chmod 600"));
 	assert_int_equal(file_check_private(".", &note), RESULT_DENIED);
 	if (geteuid() == 0) { /* only root can give a file away */
-		assert_int_equal(chmod("key", 0600) | chown("key", 65534, 65534), 0);
+		assert_int_equal(chmod("key", 0600) | chown("key", 65534, 65534) | chmod(".", 0755), 0);
+		assert_int_equal(file_check_private("key", &note), RESULT_OK);
+		assert_int_equal(seteuid(65533), 0);
 		assert_int_equal(file_check_private("key", &note), RESULT_DENIED);
+		assert_int_equal(seteuid(0), 0);
 		assert_non_null(strstr(note.text, "chown"));
 	}
 }

@@ -345,6 +345,33 @@ static void a_flood_is_cut_and_stays_out_for_a_while(void **state)
 	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_CUT);
 }
 
+/* The broker asks about everybody it knows, also about sessions without a connection. */
+static void a_reload_lets_nobody_new_in(void **state)
+{
+	struct peer_certificate certificate = certificate_of(2);
+	const struct arrival sleeping = {
+		.client = &clients[2], .client_id = certificate.common_name, .address = "10.0.0.1"};
+	(void)state;
+	tell_list(5);
+	assert_true(come(1, true));
+	uint64_t number = gateway.sessions.last_number;
+	assert_false(gateway_admit(&gateway, &sleeping));
+	monotonic += 20000; /* a stale list ends nobody */
+	gateway_reload(&gateway);
+	assert_true(come(1, true));
+	assert_true(come_platform("/run/x", TOKEN));
+	assert_false(come_platform("/run/x", "00"));
+	assert_true(gateway_admit(&gateway, &sleeping));
+	assert_false(come(3, true));
+	assert_int_equal(gateway.sessions.last_number, number);
+	assert_int_equal(say(1, topic_of(1, "signals"), false, false), VERDICT_ALLOW);
+	assert_int_equal(say(2, topic_of(2, "signals"), false, false), VERDICT_DENY);
+	assert_int_equal(gateway_judge_subscribe(&gateway, &clients[2], topic_of(2, "#")), VERDICT_DENY);
+	assert_false(gateway_may_read(&gateway, &clients[2], topic_of(2, "x")));
+	gateway_tick(&gateway);
+	assert_false(gateway_admit(&gateway, &sleeping));
+}
+
 /* ---- what is delivered ---------------------------------------------------------------------------------------- */
 
 static void deliver(uint8_t number, bool only_when_ready)
@@ -462,6 +489,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_vin_is_passed_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_was_superseded_says_nothing_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_is_cut_and_stays_out_for_a_while, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reload_lets_nobody_new_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_go_to_who_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_go_to_one_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_claims_ask_is_handed_on_and_consumed, setup, teardown),

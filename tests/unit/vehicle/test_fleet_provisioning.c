@@ -169,6 +169,7 @@ static void test_too_many_wait(void **state)
 	for (int i = 0; i < OWNERSHIPS_PER_CLAIM_MAX; i++) {
 		CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate certificate =
 			created_certificate(fixture, &claim, &csr);
+		assert_true(certificate.der.size > 0);
 	}
 	assert_problem(create_certificate(fixture, &claim, &csr, &refused), PROBLEM_RATE_LIMITED);
 	int issued = fixture->authority.issued;
@@ -176,8 +177,10 @@ static void test_too_many_wait(void **state)
 	assert_problem(create_certificate(fixture, &claim, &csr, &refused), PROBLEM_RATE_LIMITED);
 	assert_int_equal(fixture->authority.issued, issued);
 	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate others = created_certificate(fixture, &other, &csr);
+	assert_true(others.der.size > 0);
 	fixture->clock.now_ms += HOUR_MS;
 	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate later = created_certificate(fixture, &claim, &csr);
+	assert_true(later.der.size > 0);
 }
 
 /* ---- a VIN seen for the first time ------------------------------------------------------------------ */
