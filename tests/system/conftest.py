@@ -3,12 +3,14 @@ import itertools
 import json
 import pathlib
 import random
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import faults  # noqa: E402
 from installation import Platform  # noqa: E402
 
 _serial = itertools.count(1)
@@ -64,6 +66,27 @@ def own_platform(tmp_path):
     yield start
     for installation in made:
         installation.stop()
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """The shim that makes faults."""
+    return faults.build(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def switch(library, tmp_path):
+    return faults.Switch(library, tmp_path / "control")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for an installation: its spools' segments are written ahead, 16 MiB each for telemetry."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "vinveil-test", path], check=True)
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """The shim of shims/faults.c, built once, and the switch that arms it."""
+import errno
 import mmap
 import os
 import pathlib
@@ -39,3 +40,15 @@ class Switch:
 
     def clear(self):
         self.memory[:] = bytes(SIZE)
+
+
+def fill(directory):
+    """Takes every byte that is left."""
+    descriptor = os.open(directory / "filler", os.O_CREAT | os.O_WRONLY)
+    for size in (1 << 20, 4096, 1):
+        try:
+            while True:
+                os.write(descriptor, bytes(size))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    os.close(descriptor)

@@ -1,7 +1,12 @@
 """Searching files and memory for VINs and their hashes in every form that could still be read."""
 import base64
+import ctypes
+import functools
 import hashlib
+import os
 import pathlib
+import subprocess
+import tempfile
 
 
 def needles(vins):
@@ -43,44 +48,57 @@ def search_bytes(content, forms, where):
     return [f"{what} at {where}+{content.find(form)}" for form, what in forms.items() if form in content]
 
 
+class Text(ctypes.Structure):
+    _fields_ = [("bytes", ctypes.c_char_p), ("size", ctypes.c_uint32), ("at", ctypes.c_int64), ("next", ctypes.c_int32)]
+
+
+@functools.cache
+def library():
+    """shims/search.c: hundreds of forms in hundreds of megabytes are too much for a search one by one."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = pathlib.Path(directory) / "search.so"
+        source = pathlib.Path(__file__).parent / "shims/search.c"
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-fPIC", "-shared", "-o", made, source], check=True)
+        loaded = ctypes.CDLL(made)
+    loaded.index_size.restype = ctypes.c_ulong
+    return loaded
+
+
+class Index:
+    """The forms, to be searched for all at once."""
+
+    def __init__(self, forms):
+        self.whats, self.count = list(forms.values()), len(forms)
+        self.texts = (Text * self.count)(*((form, len(form), -1, -1) for form in forms))
+        self.index = ctypes.create_string_buffer(library().index_size())
+        library().index_make(self.index, self.texts, self.count)
+
+    def search(self, content, where):
+        library().index_search(self.index, self.texts, self.count, content, ctypes.c_uint64(len(content)))
+        return [f"{what} at {where}+{text.at}" for what, text in zip(self.whats, self.texts) if text.at >= 0]
+
+
 def search_files(paths, forms):
     """(hits, number of files read); directories are walked."""
-    hits, count = [], 0
+    hits, count, index = [], 0, Index(forms)
     for path in map(pathlib.Path, paths):
         for file in [path] if path.is_file() else path.rglob("*"):
             if file.is_file() and not file.is_symlink():
                 count += 1
-                hits += search_bytes(file.read_bytes(), forms, file)
+                hits += index.search(file.read_bytes(), file)
                 hits += [f"{what} in the name of {file}" for form, what in forms.items() if form in str(file).encode()]
     return hits, count
 
 
-BLOCK = 4096
-
-
-def touched(content):
-    """The content without its untouched pages (all zero), with neighbours kept together; [(offset, bytes)]."""
-    runs, start = [], None
-    for at in range(0, len(content), BLOCK):
-        block = content[at:at + BLOCK]
-        if block.count(0) == len(block):
-            if start is not None:
-                runs.append((start, content[start:at]))
-                start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        runs.append((start, content[start:]))
-    return runs
-
-
 def search_memory(pid, forms, overlap=256, chunk=8 << 20):
     """(hits, bytes read) over every readable mapping of a process, as root sees it."""
-    hits, total = [], 0
+    hits, total, index = [], 0, Index(forms)
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in maps:
             fields = line.split(maxsplit=5)
             name = fields[5].strip() if len(fields) > 5 else "anonymous"
+            if "w" not in fields[1] and name.startswith(("/usr/", "/lib/")):
+                continue  # a library's code, as it is on the disk
             if "r" not in fields[1] or name in ("[vvar]", "[vsyscall]"):
                 continue
             at, end = (int(part, 16) for part in fields[0].split("-"))
@@ -93,7 +111,7 @@ def search_memory(pid, forms, overlap=256, chunk=8 << 20):
                 if not content:
                     break
                 total += len(content)
-                for offset, run in touched(content):
-                    hits += search_bytes(run, forms, f"{name} {at + offset:#x}")
+                if content.count(0) != len(content):
+                    hits += index.search(content, f"{name} {at:#x}")
                 at += len(content) - (overlap if at + len(content) < end and len(content) > overlap else 0)
     return hits, total

@@ -151,7 +151,10 @@ class Mqtt:
         if self.paho is None:
             return
         self.comes_back = False
-        self.paho.disconnect()
+        try:
+            self.paho.disconnect()
+        except OSError:  # the broker was first, or paho's thread is amid a write
+            pass
         self.paho.loop_stop()
         # It holds descriptors until it is collected, and its callbacks hold it; select() knows only the first 1,024.
         for callback in ("on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"):

@@ -22,6 +22,7 @@ from trail import (CERTIFICATE_ISSUED, DEVICE_CHANGED, DEVICE_REMOVED, PROVISION
 KILLS = int(os.environ.get("VINVEIL_KILLS", "200"))
 SEED = os.environ.get("VINVEIL_SEED", "crash 1")
 WORKERS = 4
+DAEMONS = ["vinveild", "vinveil-keyd", "mosquitto", "vinveil-ingest"]
 
 
 class Killer:
@@ -76,12 +77,14 @@ class Killer:
 
     def kill_once(self):
         choice = self.random.random()
-        if choice < 0.45:
+        if choice < 0.4:
             self.kill_daemons(["vinveild"])
-        elif choice < 0.75:
+        elif choice < 0.65:
             self.kill_daemons(["vinveil-keyd"])
+        elif choice < 0.75:
+            self.kill_daemons([self.random.choice(["mosquitto", "vinveil-ingest"])])
         elif choice < 0.92:
-            self.kill_daemons(self.random.sample(["vinveild", "vinveil-keyd"], 2))
+            self.kill_daemons(self.random.sample(DAEMONS, self.random.choice((2, 2, 4))))
         else:
             self.kill_everything()
 

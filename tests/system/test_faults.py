@@ -16,24 +16,14 @@ import time
 
 import pytest
 
-import faults
 from conftest import make_vin
+from faults import fill
 from installation import PROGRAMS, Client
 from load import OneShot, hashed
 from trail import Registry, read_leaves
 
 PURPOSE = {"purpose": "customer-service"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return faults.build(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def switch(library, tmp_path):
-    return faults.Switch(library, tmp_path / "control")
 
 
 def lookup(platform, vin, client=None):
@@ -197,27 +187,6 @@ def test_credentials_that_nobody_got_are_made_anew(own_platform, switch):
     with Registry(platform.directory) as registry:
         live = registry.all("SELECT serial FROM certificate WHERE revoked_at IS NULL")
     assert [bytes(serial).hex() for serial, in live] == serials[-1:]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system with room for an installation: its spools' segments are written ahead, 16 MiB each for telemetry."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "vinveil-test", path], check=True)
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
-
-
-def fill(directory):
-    descriptor = os.open(directory / "filler", os.O_CREAT | os.O_WRONLY)
-    for size in (1 << 20, 4096, 1):
-        try:
-            while True:
-                os.write(descriptor, bytes(size))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-    os.close(descriptor)
 
 
 @as_root

@@ -7,15 +7,18 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import time
 
 import pytest
 
+import leak_vehicles
 from installation import SANITIZED
 from leak import needles, search_bytes, search_files, search_memory
 
 VINS = ["1M8GDM9AXKP042788", "5YJSA1H12FFP71790", "WP0ZZZ99ZTS392124", "JHMCM56557C404453", "1FTFW1ET5EKE51227"]
 NEVER_PROVISIONED = "2HGES16575H591234"
+RESIDUE_MAX = 12  # of three or four as measured
 
 
 def hashed(vin):
@@ -59,12 +62,13 @@ def run_good_flows(platform, call):
 
 
 def run_reveal(call, reference):
+    """The VIN, as the one answer that may hold it says it."""
     request = call("investigator", "POST", "/v1/reveal-requests",
                    {"referenceId": reference, "purpose": "legal-request", "reason": "court order"})
     assert request.status == 201, request
     path = f"/v1/reveal-requests/{request.json['revealRequestId']}"
     assert call("approver", "POST", path + "/approve", {}).status == 200
-    assert call("investigator", "POST", path + "/open", {}, keep=False).json == {"vin": VINS[0]}
+    return call("investigator", "POST", path + "/open", {}, keep=False).json["vin"]
 
 
 def run_bad_input(platform, call, reference):
@@ -140,49 +144,118 @@ def test_control_the_forms(tmp_path):
         assert search_files([path], forms)[0], f"form {number} is not found"
 
 
+def crash_everything(platform, call, flows):
+    for name in ("vinveil-keyd", "vinveild", "mosquitto", "vinveil-ingest"):
+        halves = [send_half(platform, "crm", vin) for vin in VINS]
+        pid = platform.kill(name)
+        platform.wait_restarted(name, pid)
+        for half in halves:
+            half.close()
+    for name in ("crm", "factory", "admin", "auditor", "investigator", "approver"):
+        platform.client(name).close()
+    wait_until_admitted(platform)
+    assert call("crm", "POST", "/v1/reference-ids/lookup",
+                {"vin": VINS[0], "purpose": "customer-service"}).status == 200
+    flows.run_telemetry()
+
+
+def wait_until_admitted(platform):
+    leak_vehicles.eventually("vehicles are admitted again", lambda: platform.operations("/readyz").json["checks"]["deviceGateway"] == "ok")
+
+
+def search_processes(platform, claimed, others):
+    """What is left in memory. Mosquitto frees without wiping: in its heap what passed through may be found for a while,
+    which is counted and told; nothing of it may be where the plugin keeps what is to come."""
+    hits = []
+    for name, pid in {**platform.read_info()["processes"], "vinveil dev": platform.process.pid}.items():
+        found, size = search_memory(pid, {**claimed, **others})
+        assert size > 1_000_000, f"the memory of {name} was not read"
+        if name == "mosquitto":
+            residue = [hit for hit in found if " at [heap] " in hit or " at anonymous " in hit]
+            print(f"residue in Mosquitto's heap: {len(residue)}", *residue, sep="\n  ")
+            assert len(residue) <= RESIDUE_MAX, "more than passes through is kept"
+            found = [hit for hit in found if hit not in residue]
+        hits += [f"{name}: {hit}" for hit in found]
+    return hits
+
+
+@pytest.mark.plain
+def test_control_the_search_finds_what_a_vehicle_has_sent(own_platform, tmp_path):
+    """A VIN that no rule knows for one, since letters touch it: in the live spool and in the store, in the memory of who has
+    read it and who has not, on the wire, in an answer; and a will, which the broker keeps as it came."""
+    platform = own_platform()
+    flows = leak_vehicles.Flows(platform, tmp_path)
+    vin, will, glued = VINS[0], VINS[1], f"Z{VINS[0]}Z"
+    forms, processes = needles([vin]), platform.info["processes"]
+
+    def is_in_memory(name, what=forms):
+        return os.geteuid() != 0 or search_memory(processes[name], what)[0] != []
+
+    os.kill(processes["vinveil-ingest"], signal.SIGSTOP)
+    try:
+        connection = flows.connect(will=(f"vehicles/{flows.vehicle.id}/last", will, 1))
+        connection.subscribe(f"vehicles/{flows.vehicle.id}/#")
+        connection.send_signals({"Vehicle.Cabin.Note": glued})
+        connection.publish_and_wait(f"vehicles/{flows.vehicle.id}/diary", glued)
+        connection.receive()
+        connection.receive()
+        assert search_files([platform.directory / "spool/telemetry"], forms)[0]
+        assert is_in_memory("mosquitto") and is_in_memory("vinveil-ingest")
+        assert is_in_memory("mosquitto", needles([will]))
+    finally:
+        os.kill(processes["vinveil-ingest"], signal.SIGCONT)
+    flows.wait_stored(1)
+    answer = platform.client("crm").get(f"/v1/vehicles/{flows.vehicle.id}/signals/latest")
+    assert search_bytes(answer.body, forms, "")
+    assert search_files([platform.directory / "telemetry"], forms)[0]
+    assert any(search_bytes(message, forms, "") for message in flows.wire.kept)
+    flows.close()
+
+
 @pytest.mark.both
 @pytest.mark.parametrize("crash", [False, True], ids=["clean", "crash"])
 def test_nothing_is_left(own_platform, tmp_path, crash):
     platform = own_platform("--rate-limit", "10000")
     call = Recorder(platform)
     references = run_good_flows(platform, call)
-    run_reveal(call, references[0])
+    assert run_reveal(call, references[0]) == VINS[0]
     run_bad_input(platform, call, references[1])
     half = send_half(platform, "crm", VINS[4])
     half.close()
+    flows = leak_vehicles.Flows(platform, tmp_path)
+    flows.run(call)
+    simulated = flows.run_simulator()
     if crash:
-        for name in ("vinveil-keyd", "vinveild"):
-            halves = [send_half(platform, "crm", vin) for vin in VINS]
-            pid = platform.kill(name)
-            platform.wait_restarted(name, pid)
-            for half in halves:
-                half.close()
-        platform.client("crm").close()
-        platform.client("factory").close()
-        assert call("crm", "POST", "/v1/reference-ids/lookup",
-                    {"vin": VINS[0], "purpose": "customer-service"}).status == 200
+        crash_everything(platform, call, flows)
+    flows.wait_stored(4711)
+    simulated = [run_reveal(call, reference) for reference in simulated]
+    flows.read_everything(call)
     for path in ("/metrics", "/healthz", "/readyz", "/crl/device.crl"):
         call.kept.append(platform.operations(path).body)
+    call.kept.append(flows.ingest_metrics())
     call("auditor", "GET", "/v1/audit/entries?limit=100")
     for reference in references:
         call("factory", "GET", f"/v1/vehicles/{reference}")
         call("factory", "GET", f"/v1/vehicles/{reference}/history")
     wait_until_quiet(platform)
 
-    forms = needles(VINS + [NEVER_PROVISIONED])
+    claimed = leak_vehicles.forms_of(leak_vehicles.CLAIMED_BEGINNING, leak_vehicles.CLAIMED)
+    others = {**needles(VINS + [NEVER_PROVISIONED] + simulated),
+              **leak_vehicles.forms_of(leak_vehicles.TOLD_BEGINNING, leak_vehicles.TOLD)}
+    forms = {**claimed, **others}
+    assert len(flows.wire.kept) > 30 and len(simulated) == 2
     hits = [hit for body in call.kept for hit in search_bytes(body, forms, "an answer")]
-    pids = {**platform.read_info()["processes"], "vinveil dev": platform.process.pid}
+    hits += [hit for message in flows.wire.kept for hit in search_bytes(message, forms, f"on the wire: {message[:80]}")]
     # AddressSanitizer keeps freed memory and shadows terabytes: memory is searched in the plain build.
     if os.geteuid() == 0 and not SANITIZED:
-        for name, pid in pids.items():
-            found, size = search_memory(pid, forms)
-            assert size > 1_000_000, f"the memory of {name} was not read"
-            hits += [f"{name}: {hit}" for hit in found]
-    found, count = search_files([platform.directory, platform.log_path], forms)
-    assert count > 15
+        hits += search_processes(platform, claimed, others)
+    where = [platform.directory, platform.log_path, tmp_path / "fleet"]
+    found, count = search_files(where, forms)
+    assert count > 30
     hits += found
+    flows.close()
     platform.stop()
-    hits += search_files([platform.directory, platform.log_path], forms)[0]
+    hits += search_files(where, forms)[0]
     assert not hits, "\n".join(hits)
 
 
@@ -190,6 +263,17 @@ def test_a_backup_holds_none(own_platform, tmp_path):
     platform = own_platform()
     call = Recorder(platform)
     run_good_flows(platform, call)
+    flows = leak_vehicles.Flows(platform, tmp_path)
+    flows.run(call)
+    flows.wait_stored(4711)
     platform.cli("backup", "--out", tmp_path / "backup")
-    hits, count = search_files([tmp_path / "backup"], needles(VINS + [NEVER_PROVISIONED]))
+    forms = {**needles(VINS + [NEVER_PROVISIONED]), **leak_vehicles.forms_of(leak_vehicles.CLAIMED_BEGINNING, leak_vehicles.CLAIMED),
+             **leak_vehicles.forms_of(leak_vehicles.TOLD_BEGINNING, leak_vehicles.TOLD)}
+    hits, count = search_files([tmp_path / "backup"], forms)
     assert count >= 2 and not hits, "\n".join(hits)
+    # Nor what vehicles have sent: neither the spools nor the store.
+    sent = {b"Vehicle.TraveledDistance": "telemetry"}
+    assert search_files([platform.directory / "telemetry"], sent)[0]
+    assert search_files([tmp_path / "backup"], sent)[0] == []
+    assert not [path for path in (tmp_path / "backup").rglob("*") if "spool" in path.name or "telemetry" in path.name]
+    flows.close()

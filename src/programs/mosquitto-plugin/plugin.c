@@ -80,13 +80,15 @@ static bool admit(struct gateway *gateway, const struct mosquitto_evt_basic_auth
 }
 
 /*
- * Whatever user name a client gives is put away, and its client ID put in its place: whoever has none is disconnected
- * when the broker reloads its settings.
+ * Whatever user name a client gives is wiped, for it may be a VIN, and its client ID put in its place: whoever has none
+ * is disconnected when the broker reloads its settings.
  */
 static bool admit_certified(struct gateway *gateway, const struct mosquitto_evt_basic_auth *event, void *x509)
 {
 	struct peer_certificate certificate;
 	const char *client_id = mosquitto_client_id(event->client);
+	if (event->username)
+		secret_wipe(event->username, strlen(event->username));
 	return client_id && *client_id != '\0' && peer_certificate_read(x509, &certificate) == RESULT_OK &&
 	       mosquitto_set_username(event->client, client_id) == MOSQ_ERR_SUCCESS &&
 	       admit(gateway, event, &certificate);

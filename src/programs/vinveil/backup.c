@@ -156,7 +156,8 @@ const struct command command_backup = {
 		"Makes DIR with the registry as of one instant, the audit log, the public certificates, and\n"
 		"backup.json with the digest of each file. A backup never holds a key: without those of\n"
 		"vinveil keys export nobody can read a VIN in it, you included. Keep a copy of the configuration\n"
-		"files and of DIR/tls beside that export: they are not in a backup either.",
+		"files and of DIR/tls beside that export: they are not in a backup either.\n"
+		"Nor is what vehicles have sent: DIR/telemetry and DIR/spool are yours to copy, while nothing runs.",
 	.run = run_backup,
 	.options = {DATA_OPTION,
 		    {"out", "DIR", "the directory to make; must be empty", false},

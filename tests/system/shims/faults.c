@@ -24,7 +24,7 @@ struct control {
 };
 
 static struct control *control;
-static int is_vinveild;
+static int is_vinveild, is_kept;
 
 __attribute__((constructor)) static void start(void)
 {
@@ -36,19 +36,30 @@ __attribute__((constructor)) static void start(void)
 	void *at = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	is_vinveild = strcmp(program_invocation_short_name, "vinveild") == 0;
+	/* Not the key daemon, whose sandbox would kill it for looking at its own descriptors. */
+	is_kept = is_vinveild || strcmp(program_invocation_short_name, "vinveil-ingest") == 0 ||
+		  strcmp(program_invocation_short_name, "mosquitto") == 0;
 	if (at != MAP_FAILED)
 		control = at;
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+static int is_hit(const char *name, _Atomic int64_t *armed)
+{
+	if (!strstr(name, control->path))
+		return 0;
+	atomic_fetch_add(&control->hits, 1);
+	errno = (int)atomic_load(armed);
+	return 1;
+}
+
 static int fails(int fd, _Atomic int64_t *armed)
 {
 	char link[32], name[512];
 	int saved = errno;
 
-	/* Not in the key daemon, whose sandbox would kill it for looking at its own descriptors. */
-	if (!control || !is_vinveild || !atomic_load(armed))
+	if (!control || !is_kept || !atomic_load(armed))
 		return 0;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t size = readlink(link, name, sizeof name - 1);
@@ -56,11 +67,7 @@ static int fails(int fd, _Atomic int64_t *armed)
 	if (size <= 0)
 		return 0;
 	name[size] = '\0';
-	if (!strstr(name, control->path))
-		return 0;
-	atomic_fetch_add(&control->hits, 1);
-	errno = (int)atomic_load(armed);
-	return 1;
+	return is_hit(name, armed);
 }
 
 #define FAIL_WRITE(fd)                                   \
@@ -98,6 +105,37 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at)
 {
 	FAIL_WRITE(fd);
 	return REAL(pwrite64)(fd, data, size, at);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t length)
+{
+	if (control && fails(fd, &control->write_errno))
+		return errno;
+	return REAL(posix_fallocate)(fd, offset, length);
+}
+
+int posix_fallocate64(int fd, off64_t offset, off64_t length)
+{
+	if (control && fails(fd, &control->write_errno))
+		return errno;
+	return REAL(posix_fallocate64)(fd, offset, length);
+}
+
+int msync(void *at, size_t size, int flags)
+{
+	char line[1024];
+	int found = 0;
+	FILE *maps = control && is_kept && atomic_load(&control->sync_errno) ? fopen("/proc/self/maps", "re") : NULL;
+
+	while (maps && !found && fgets(line, sizeof line, maps)) {
+		unsigned long begin, end;
+
+		if (sscanf(line, "%lx-%lx", &begin, &end) == 2 && (unsigned long)at >= begin && (unsigned long)at < end)
+			found = is_hit(line, &control->sync_errno);
+	}
+	if (maps)
+		fclose(maps);
+	return found ? (errno = (int)atomic_load(&control->sync_errno), -1) : REAL(msync)(at, size, flags);
 }
 
 /* ---- the clock on the wall -------------------------------------------------------------------------------- */
