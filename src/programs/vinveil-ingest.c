@@ -8,15 +8,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "crypto/digest.h"
+#include "programs/daemon.h"
 #include "programs/ingest/ingest.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #define RETRY_MS 1000
 
@@ -79,41 +76,6 @@ static void set_defaults(struct program_config *config)
 		.operations_listen = "127.0.0.1",
 		.operations_port = 8446,
 	};
-}
-
-static void print_help(void)
-{
-	printf("usage: vinveil-ingest --config FILE [--check-config]\n\nBrings telemetry from the spool into the "
-	       "store. "
-	       "Keys of FILE (INI):\n");
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0)
-			printf("\n[%s]\n", keys[i].section);
-		printf("  %-28s %s%s\n", keys[i].key, keys[i].help, keys[i].required ? " (required)" : "");
-	}
-}
-
-/* ---- the process itself ----------------------------------------------------------------------------- */
-
-static void harden(void)
-{
-	struct rlimit no_core = {0, 0};
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &no_core);
-	umask(077);
-}
-
-/* Before any thread is started, so that all of them have these blocked and main alone takes them. */
-static void block_signals(sigset_t *ret_signals)
-{
-	sigemptyset(ret_signals);
-	sigaddset(ret_signals, SIGTERM);
-	sigaddset(ret_signals, SIGINT);
-	sigaddset(ret_signals, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, ret_signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 static void log_failure(enum result result, const char *event, const char *text)
@@ -179,18 +141,6 @@ static void *work(void *context)
 	return NULL;
 }
 
-static void wait_for_end(const sigset_t *signals)
-{
-	int signal = 0;
-	do {
-		if (sigwait(signals, &signal) != 0)
-			return;
-		if (signal == SIGHUP)
-			log_event(LOG_INFO, "signal", "SIGHUP is ignored; restart to read the configuration anew");
-	} while (signal == SIGHUP);
-	log_event(LOG_INFO, "stopping", "committing what was read");
-}
-
 static enum result serve(struct daemon *daemon, const sigset_t *signals, struct note *note)
 {
 	TRY(open_all(daemon, note));
@@ -201,7 +151,7 @@ static enum result serve(struct daemon *daemon, const sigset_t *signals, struct 
 	pthread_setname_np(daemon->thread, "ingest");
 	log_event(LOG_INFO, "listening", "operations on %s port %lld", daemon->config.operations_listen,
 		  (long long)daemon->config.operations_port);
-	wait_for_end(signals);
+	daemon_wait_for_end(signals, "committing what was read");
 	ingest_stop(&daemon->ingest);
 	pthread_join(daemon->thread, NULL);
 	return RESULT_OK;
@@ -212,7 +162,7 @@ static int run(struct daemon *daemon)
 	struct note note = {0};
 	sigset_t signals;
 
-	block_signals(&signals);
+	daemon_block_signals(&signals);
 	daemon->ingest.log = log_failure;
 	enum result result = serve(daemon, &signals, &note);
 	if (result != RESULT_OK)
@@ -225,49 +175,31 @@ static int run(struct daemon *daemon)
 
 /* ---- command line ----------------------------------------------------------------------------------- */
 
-static int usage(const char *what)
-{
-	fprintf(stderr,
-		"vinveil-ingest: %s\nusage: vinveil-ingest --config FILE [--check-config] | --help | --version\n",
-		what);
-	return 2;
-}
-
 int main(int argc, char **argv)
 {
+	static const struct daemon_program program = {
+		.name = "vinveil-ingest",
+		.purpose = "Brings telemetry from the spool into the store.",
+		.keys = keys,
+		.key_count = KEY_COUNT,
+	};
 	static struct daemon daemon;
-	const char *path = NULL;
-	bool check = false;
+	struct daemon_arguments arguments;
 	struct note note = {0};
+	int code;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0) {
-			print_help();
-			return EXIT_SUCCESS;
-		}
-		if (strcmp(argv[i], "--version") == 0) {
-			printf("vinveil-ingest %s\n", VINVEIL_VERSION);
-			return EXIT_SUCCESS;
-		}
-		if (strcmp(argv[i], "--check-config") == 0)
-			check = true;
-		else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-			path = argv[++i];
-		else
-			return usage("an unknown argument, or --config without a file");
-	}
-	if (path == NULL)
-		return usage("say --config FILE");
+	if (!daemon_read_arguments(&program, argc, argv, &arguments, &code))
+		return code;
 	set_defaults(&daemon.config);
-	if (config_read(path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
+	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
 		fprintf(stderr, "vinveil-ingest: %s\n", note.text);
 		return EXIT_FAILURE;
 	}
-	if (check) {
-		printf("%s: good\n", path);
+	if (arguments.check_only) {
+		printf("%s: good\n", arguments.config_path);
 		return EXIT_SUCCESS;
 	}
-	harden();
+	daemon_harden();
 	log_init("vinveil-ingest", LOG_INFO);
 	json_init();
 	return run(&daemon);

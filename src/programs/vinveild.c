@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "programs/daemon.h"
 #include "programs/vinveild_devices.h"
 
 #include <arpa/inet.h>
@@ -22,9 +23,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -196,43 +194,6 @@ static enum result check_config(const struct vinveild_config *config, struct not
 		return RESULT_INVALID;
 	}
 	return RESULT_OK;
-}
-
-static void print_help(void)
-{
-	printf("usage: vinveild --config FILE [--check-config]\n\nThe API daemon. Keys of FILE (INI):\n");
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0)
-			printf("\n[%s]\n", keys[i].section);
-		printf("  %-28s %s%s\n", keys[i].key, keys[i].help, keys[i].required ? " (required)" : "");
-	}
-}
-
-/* ---- the process itself ----------------------------------------------------------------------------- */
-
-static void harden(void)
-{
-	struct rlimit no_core = {0, 0}, files;
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &no_core);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	umask(077);
-}
-
-/* Before any thread is started, so that all of them have these blocked and main alone takes them. */
-static void block_signals(sigset_t *ret_signals)
-{
-	sigemptyset(ret_signals);
-	sigaddset(ret_signals, SIGTERM);
-	sigaddset(ret_signals, SIGINT);
-	sigaddset(ret_signals, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, ret_signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
@@ -427,30 +388,18 @@ static void close_all(struct daemon *daemon)
 		tls_server_close(daemon->tls);
 }
 
-static void wait_for_end(const sigset_t *signals)
-{
-	int signal = 0;
-	do {
-		if (sigwait(signals, &signal) != 0)
-			return;
-		if (signal == SIGHUP)
-			log_event(LOG_INFO, "signal", "SIGHUP is ignored; restart to read files anew");
-	} while (signal == SIGHUP);
-	log_event(LOG_INFO, "stopping", "finishing what is in flight");
-}
-
 static int run(struct daemon *daemon)
 {
 	struct note note = {0};
 	sigset_t signals;
 
-	block_signals(&signals);
+	daemon_block_signals(&signals);
 	enum result result = open_all(daemon, &signals, &note);
 	if (result == RESULT_OK) {
 		log_event(LOG_INFO, "listening", "API on %s port %lld, operations on %s port %lld",
 			  daemon->config.listen, (long long)daemon->config.port, daemon->config.operations_listen,
 			  (long long)daemon->config.operations_port);
-		wait_for_end(&signals);
+		daemon_wait_for_end(&signals, "finishing what is in flight");
 	} else {
 		log_event(LOG_ERROR, "start", "%s: %s", result_name(result), note.text);
 	}
@@ -461,12 +410,6 @@ static int run(struct daemon *daemon)
 }
 
 /* ---- command line ----------------------------------------------------------------------------------- */
-
-static int usage(const char *what)
-{
-	fprintf(stderr, "vinveild: %s\nusage: vinveild --config FILE [--check-config] | --help | --version\n", what);
-	return 2;
-}
 
 static int check_only(const struct vinveild_config *config, const char *path)
 {
@@ -481,37 +424,27 @@ static int check_only(const struct vinveild_config *config, const char *path)
 
 int main(int argc, char **argv)
 {
+	static const struct daemon_program program = {
+		.name = "vinveild",
+		.purpose = "The API daemon.",
+		.keys = keys,
+		.key_count = KEY_COUNT,
+	};
 	static struct daemon daemon = {.server_lock = PTHREAD_MUTEX_INITIALIZER};
-	const char *path = NULL;
-	bool check = false;
+	struct daemon_arguments arguments;
 	struct note note = {0};
+	int code;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0) {
-			print_help();
-			return EXIT_SUCCESS;
-		}
-		if (strcmp(argv[i], "--version") == 0) {
-			printf("vinveild %s\n", VINVEIL_VERSION);
-			return EXIT_SUCCESS;
-		}
-		if (strcmp(argv[i], "--check-config") == 0)
-			check = true;
-		else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-			path = argv[++i];
-		else
-			return usage("an unknown argument, or --config without a file");
-	}
-	if (path == NULL)
-		return usage("say --config FILE");
+	if (!daemon_read_arguments(&program, argc, argv, &arguments, &code))
+		return code;
 	set_defaults(&daemon.config);
-	if (config_read(path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
+	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
 		fprintf(stderr, "vinveild: %s\n", note.text);
 		return EXIT_FAILURE;
 	}
-	if (check)
-		return check_only(&daemon.config, path);
-	harden();
+	if (arguments.check_only)
+		return check_only(&daemon.config, arguments.config_path);
+	daemon_harden();
 	log_init("vinveild", LOG_INFO);
 	json_init();
 	return run(&daemon);

@@ -20,12 +20,6 @@
 #define GATEWAY_TOKEN_SIZE	 32	    /* of the password: as many bytes, in hex */
 #define GATEWAY_TOKEN_TEXT_SIZE	 (2 * GATEWAY_TOKEN_SIZE + 1)
 
-/* Kinds of records of the telemetry spool. Never renumber. */
-enum telemetry_record_kind {
-	TELEMETRY_RECORD_JSON = 1,	/* from vehicles/{referenceId}/signals */
-	TELEMETRY_RECORD_FLEETWISE = 2, /* from $aws/iotfleetwise/vehicles/{referenceId}/signals */
-};
-
 /* ---- control ------------------------------------------------------------------------------------------------- */
 
 #define CONTROL_ENTRIES_MAX    4096 /* of one frame */

@@ -70,11 +70,11 @@ static size_t make_plain(char *text, size_t size)
 static enum result describe_payload(struct ingest *ingest, const struct spool_record *record, struct span *ret_kept)
 {
 	char *text =
-		arena_copy_text(&ingest->arena, record->kind == TELEMETRY_KIND_JSON ? record->body : (struct span){0});
+		arena_copy_text(&ingest->arena, record->kind == TELEMETRY_RECORD_JSON ? record->body : (struct span){0});
 
 	if (text == NULL)
 		return RESULT_MEMORY;
-	if (record->kind != TELEMETRY_KIND_JSON) {
+	if (record->kind != TELEMETRY_RECORD_JSON) {
 		*ret_kept = (struct span){0};
 		return RESULT_OK;
 	}
@@ -105,10 +105,10 @@ static enum result decode(struct ingest *ingest, const struct spool_record *reco
 			  struct telemetry_message **ret_messages, size_t *ret_count, uint64_t *ret_withheld,
 			  const char **ret_reason)
 {
-	if (record->kind == TELEMETRY_KIND_JSON)
+	if (record->kind == TELEMETRY_RECORD_JSON)
 		return telemetry_read(&record->subject, record->at_ms, payload, &ingest->arena, ret_messages, ret_count,
 				      ret_withheld, ret_reason);
-	if (record->kind == TELEMETRY_KIND_FLEETWISE)
+	if (record->kind == TELEMETRY_RECORD_FLEETWISE)
 		return fleetwise_decode(ingest->decoders, &record->subject, record->at_ms, payload, &ingest->arena,
 					ret_messages, ret_count, ret_withheld, ret_reason);
 	*ret_reason = "record-unknown";

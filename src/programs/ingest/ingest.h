@@ -11,13 +11,10 @@
 
 #include "adapters/fleetwise/decode.h"
 #include "adapters/spool/spool.h"
+#include "adapters/spool/telemetry_record.h"
 #include "vehicle/telemetry.h"
 
 #include <stdatomic.h>
-
-/* Kinds of records in the telemetry spool. */
-#define TELEMETRY_KIND_JSON	 1
-#define TELEMETRY_KIND_FLEETWISE 2
 
 #define COMMIT_BUCKETS 8
 

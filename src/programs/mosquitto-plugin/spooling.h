@@ -8,6 +8,7 @@
 
 #include "adapters/gateway/protocol.h"
 #include "adapters/spool/spool.h"
+#include "adapters/spool/telemetry_record.h"
 
 struct spooling {
 	struct spool_writer *telemetry, *events;

@@ -220,7 +220,7 @@ static enum result append_number(struct fixture *fixture, uint32_t vehicle, uint
 	snprintf(payload, sizeof(payload), "{\"timestamp\":%lld,\"signals\":{\"n\":%llu}}",
 		 (long long)(clock_now_ms(clock_system()) / DAY_MS * DAY_MS + (int64_t)number % 3600000),
 		 (unsigned long long)number);
-	return append_payload(fixture, TELEMETRY_KIND_JSON, vehicle, payload);
+	return append_payload(fixture, TELEMETRY_RECORD_JSON, vehicle, payload);
 }
 
 static struct telemetry_counts counts_of(struct fixture *fixture)
@@ -258,15 +258,15 @@ static void test_what_is_malformed_is_kept_aside_and_stops_nothing(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(append_payload(fixture, TELEMETRY_KIND_JSON, 1, "{\"signals\":"), RESULT_OK);
+	assert_int_equal(append_payload(fixture, TELEMETRY_RECORD_JSON, 1, "{\"signals\":"), RESULT_OK);
 	assert_int_equal(
-		append_payload(fixture, TELEMETRY_KIND_JSON, 1, "\x01\xff\\u0031M8GDM9AXKP042788 1M8GDM9AXKP042788"),
+		append_payload(fixture, TELEMETRY_RECORD_JSON, 1, "\x01\xff\\u0031M8GDM9AXKP042788 1M8GDM9AXKP042788"),
 		RESULT_OK);
-	assert_int_equal(append_payload(fixture, TELEMETRY_KIND_FLEETWISE, 1, "neither snappy nor protobuf"),
+	assert_int_equal(append_payload(fixture, TELEMETRY_RECORD_FLEETWISE, 1, "neither snappy nor protobuf"),
 			 RESULT_OK);
 	assert_int_equal(append_payload(fixture, 77, 1, "?"), RESULT_OK);
-	assert_int_equal(append_payload(fixture, TELEMETRY_KIND_JSON, 1, ""), RESULT_OK);
-	assert_int_equal(append_payload(fixture, TELEMETRY_KIND_JSON, 1,
+	assert_int_equal(append_payload(fixture, TELEMETRY_RECORD_JSON, 1, ""), RESULT_OK);
+	assert_int_equal(append_payload(fixture, TELEMETRY_RECORD_JSON, 1,
 					"{\"signals\":{\"Vehicle.VehicleIdentification.VIN\":\"x\",\"a\":1}}"),
 			 RESULT_OK);
 	start(fixture);
