@@ -69,8 +69,8 @@ static size_t make_plain(char *text, size_t size)
 /* A protobuf may hold anything in any form: of it the size is kept. */
 static enum result describe_payload(struct ingest *ingest, const struct spool_record *record, struct span *ret_kept)
 {
-	char *text =
-		arena_copy_text(&ingest->arena, record->kind == TELEMETRY_RECORD_JSON ? record->body : (struct span){0});
+	char *text = arena_copy_text(&ingest->arena,
+				     record->kind == TELEMETRY_RECORD_JSON ? record->body : (struct span){0});
 
 	if (text == NULL)
 		return RESULT_MEMORY;
