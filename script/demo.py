@@ -78,6 +78,12 @@ class Line:
             pass
         self.cut_at = time.monotonic()
 
+    def close(self):
+        # The watcher sits in a read: the descriptor must not be somebody else's before it is out of it.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.watcher.join(10)
+        self.socket.close()
+
     def milliseconds_from(self, began):
         self.watcher.join(10)
         check(self.cut_at is not None, "the line was not cut")
@@ -285,7 +291,7 @@ class Story:
         check(again["referenceId"] == car and "credentials" in again, "the new unit has no credentials")
         new = Line(mqtt, car, self.keep(900002, again))
         check(new.code == 0, "the new unit cannot connect")
-        new.socket.close()
+        new.close()
         tell("  The new unit provisions and connects, under the same Reference ID.")
         answer = self.vinveil("tcu", "delete", "--device-id", "TCU-0020", "--reference-id", self.last["referenceId"],
                               "--as", "service-center", "--json")
