@@ -92,9 +92,23 @@ static enum problem check_access(const struct principal *principal, const struct
 	return PROBLEM_NONE;
 }
 
-static enum problem check_access_of(const struct call *call)
+/* The API's description names them, too. */
+static enum problem explain_scopes(struct call *call)
 {
-	return call->route->caller == ROUTE_CLIENT ? check_access(call->principal, call->route) : PROBLEM_NONE;
+	char names[SCOPE_COUNT * 24] = "";
+	size_t length = 0;
+	for (size_t i = 0; i < SCOPE_COUNT; i++)
+		if ((call->route->scopes & 1u << i) != 0)
+			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s",
+						   length > 0 ? " or " : "", scope_name((enum scope)(1u << i)));
+	return call_explain(call, PROBLEM_SCOPE_MISSING, "This client does not hold the scope %s.", names);
+}
+
+static enum problem check_access_of(struct call *call)
+{
+	enum problem problem =
+		call->route->caller == ROUTE_CLIENT ? check_access(call->principal, call->route) : PROBLEM_NONE;
+	return problem == PROBLEM_SCOPE_MISSING ? explain_scopes(call) : problem;
 }
 
 static const char *media_type(enum route_body body)

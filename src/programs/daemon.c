@@ -16,7 +16,9 @@ static void print_help(const struct daemon_program *program)
 {
 	const struct config_key *keys = program->keys;
 
-	printf("usage: %s --config FILE [--check-config]\n\n%s Keys of FILE (INI):\n", program->name, program->purpose);
+	printf("usage: %s --config FILE [--check-config]\n\n%s\n--check-config says what is wrong with FILE, and ends; "
+	       "the files that it names are not opened.\nKeys of FILE (INI):\n",
+	       program->name, program->purpose);
 	for (size_t i = 0; i < program->key_count; i++) {
 		if (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0)
 			printf("\n[%s]\n", keys[i].section);

@@ -226,7 +226,7 @@ static int print_help(void)
 	      "The key daemon of vinveil: holds the keys that seal VINs, the device issuer and the audit key,\n"
 	      "and serves vinveild over a UNIX socket. SIGTERM stops it.\n\n"
 	      "  --config FILE    the configuration, INI; `vinveil init` writes one\n"
-	      "  --check-config   read it, say what is wrong with it, and end\n"
+	      "  --check-config   read it, say what is wrong with it, and end; the files it names are not opened\n"
 	      "  --version\n"
 	      "  --help\n\n"
 	      "Keys of the configuration, as section.key:\n",
@@ -251,7 +251,10 @@ static int run_with(const char *path, bool check_only)
 		fprintf(stderr, "vinveil-keyd: %s\n", note.text);
 		return EXIT_CONFIG;
 	}
-	return check_only ? EXIT_SUCCESS : run(&daemon);
+	if (!check_only)
+		return run(&daemon);
+	printf("%s: good\n", path);
+	return EXIT_SUCCESS;
 }
 
 int main(int argument_count, char **arguments)

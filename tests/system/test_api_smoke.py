@@ -127,7 +127,8 @@ def test_unknown_and_foreign_vehicles_look_alike(platform, demo_vehicle, new_vin
 def test_conversion_judges_purpose_and_body(platform, demo_vehicle):
     vin, _, _ = demo_vehicle
     assert lookup(platform, vin=vin, purpose="curiosity").problem == "purpose-not-allowed"
-    assert lookup(platform, client="factory", vin=vin).problem == "scope-missing"
+    refused = lookup(platform, client="factory", vin=vin)
+    assert refused.problem == "scope-missing" and b"refid:lookup" in refused.body, refused
     assert lookup(platform).problem == "malformed"
     assert lookup(platform, vin=vin, hashedVin=digest(vin)).problem == "malformed"
     assert lookup(platform, vin="1M8GDM9AXKP04278O").problem == "vin-invalid"

@@ -588,3 +588,25 @@ def test_simulate_says_what_is_missing(platform, tmp_path):
                            (("--rate", "fast"), "--rate"), (("--provision", "magic"), "api or claim")):
         done = subprocess.run([PROGRAMS / "vinveil", "simulate", *options], capture_output=True, text=True)
         assert done.returncode == 2 and words in done.stderr, (options, done.stderr)
+
+
+def test_simulate_fails_and_says_so_when_nobody_can_connect(platform, tmp_path):
+    """Also when TLS fails: there the library tells nobody that its connection has ended."""
+    def drive(*options):
+        return subprocess.run(
+            [PROGRAMS / "vinveil", "simulate", "--data", platform.directory, "--vehicles", "2", "--seed", "4711", "--seconds",
+             "1", "--credentials", tmp_path, *options], capture_output=True, text=True, timeout=60)
+    assert drive("--only-provision").returncode == 0
+    for options in (("--ca", platform.directory / "ca" / "device-root.pem"), ("--endpoint", "127.0.0.1:9")):
+        done = drive(*options)
+        assert done.returncode == 1 and "nobody could connect" in done.stderr, (options, done)
+    done = drive("--ca", tmp_path / "none.pem")
+    assert done.returncode == 1 and "none.pem: No such file" in done.stderr, done
+
+
+def test_a_second_vinveil_dev_leaves_the_first_ones_configuration_alone(platform):
+    config = (platform.directory / "vinveild.conf").read_bytes()
+    done = subprocess.run([PROGRAMS / "vinveil", "dev", "--data", platform.directory, "--port-base", "31900"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "another vinveil dev runs" in done.stderr, done
+    assert (platform.directory / "vinveild.conf").read_bytes() == config

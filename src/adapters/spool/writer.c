@@ -491,7 +491,9 @@ static enum result begin(struct spool_writer *writer, const char *path, struct n
 	TRY(take_over(writer, &unused, note));
 	TRY(start_helper(writer));
 	if (begin_segment(writer) == RESULT_UNAVAILABLE) {
-		note_set(note, "spool: no segment of %zu bytes can be made in %s: is the disk full?",
+		note_set(note,
+			 "spool: no segment of %zu bytes can be made in %s: is the disk full, or the directory "
+			 "read-only?",
 			 writer->segment_size, path);
 		return RESULT_UNAVAILABLE; /* with the helper running */
 	}

@@ -142,7 +142,12 @@ bool gateway_admit(struct gateway *gateway, const struct arrival *arrival)
 	if (!refusal)
 		return true;
 	gateway->counters.refused++;
-	gateway_log(gateway, true, "vinveil: refused a connection from %.64s: %s", arrival->address, refusal);
+	char id[UUID_TEXT_SIZE] = "";
+	bool is_vehicle = identity.kind == IDENTITY_VEHICLE;
+	if (is_vehicle)
+		uuid_format(&identity.reference_id, id);
+	gateway_log(gateway, true, "vinveil: refused a connection%s%s from %.64s: %s", is_vehicle ? " of vehicle " : "",
+		    id, arrival->address, refusal);
 	return false;
 }
 

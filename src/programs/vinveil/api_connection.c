@@ -65,7 +65,7 @@ static enum result locate(const struct invocation *invocation, const char *other
 	if (directory != NULL)
 		return read_dev(directory, client != NULL ? client : otherwise, connection, note);
 	if (client != NULL) {
-		note_set(note, "--as goes with --data");
+		note_set(note, "say --data DIR: --as names one of its clients");
 		return RESULT_INVALID;
 	}
 	if (profile == NULL)
@@ -110,7 +110,7 @@ int api_connection_open_as(const struct invocation *invocation, const char *othe
 	memset(ret_connection, 0, sizeof *ret_connection);
 	enum result result = locate(invocation, otherwise, ret_connection, &note);
 	if (result != RESULT_OK)
-		return fail("where is the platform", result, &note);
+		return fail("finding the platform", result, &note);
 	/* Private bodies (a VIN) pass through curl's buffers: they are wiped when freed. */
 	curl_global_init_mem(CURL_GLOBAL_DEFAULT, wiping_malloc, wiping_free, wiping_realloc, wiping_strdup,
 			     wiping_calloc);

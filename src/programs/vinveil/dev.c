@@ -12,11 +12,13 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -54,6 +56,7 @@ static const struct child descriptions[CHILD_COUNT] = {
 struct dev {
 	struct installation installation;
 	struct child children[CHILD_COUNT];
+	int lock;    /* the directory, locked */
 	int signals; /* signalfd: SIGINT, SIGTERM, SIGCHLD */
 	sigset_t former_mask;
 };
@@ -344,6 +347,16 @@ static bool take_limits(const struct invocation *invocation, struct installation
 				 &installation->telemetry_spool_mib);
 }
 
+/* Before anything is written there: a second one would change the first one's configuration under its feet. */
+static int take_directory(struct dev *dev, const char *directory)
+{
+	dev->lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dev->lock < 0 || flock(dev->lock, LOCK_EX | LOCK_NB) == 0)
+		return EXIT_DONE; /* what else is wrong with it is said where it is used */
+	say_error("another vinveil dev runs in %s: end it, or choose another --data", directory);
+	return EXIT_FAILED;
+}
+
 static int prepare(const struct invocation *invocation, struct dev *dev)
 {
 	struct installation *installation = &dev->installation;
@@ -363,12 +376,16 @@ static int prepare(const struct invocation *invocation, struct dev *dev)
 	installation->websockets_port = (uint16_t)(port_base + 4);
 	installation->ingest_port = (uint16_t)(port_base + 5);
 	raise_limits();
-	int code = check_ports(installation);
+	int code = take_directory(dev, option_get(invocation, "data"));
+	if (code == EXIT_DONE)
+		code = check_ports(installation);
 	if (code != EXIT_DONE)
 		return code;
 	enum result result = installation_prepare_dev(installation, option_get(invocation, "data"), &note);
 	if (result != RESULT_OK)
 		return fail("preparing the directory", result, &note);
+	if (dev->lock < 0)
+		code = take_directory(dev, installation->directory);
 	for (size_t i = 0; i < CHILD_COUNT && code == EXIT_DONE; i++)
 		code = find_child(dev, i);
 	return code;
@@ -388,7 +405,7 @@ static int take_signals(struct dev *dev)
 
 static int run_dev(const struct invocation *invocation)
 {
-	struct dev dev = {.signals = -1};
+	struct dev dev = {.signals = -1, .lock = -1};
 	int code = prepare(invocation, &dev);
 	if (code == EXIT_DONE)
 		code = take_signals(&dev);
@@ -409,6 +426,8 @@ static int run_dev(const struct invocation *invocation)
 	stop_all(&dev);
 	if (dev.signals >= 0)
 		close(dev.signals);
+	if (dev.lock >= 0)
+		close(dev.lock);
 	return code;
 }
 

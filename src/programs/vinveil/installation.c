@@ -440,7 +440,9 @@ enum result installation_prepare_dev(struct installation *installation, const ch
 	}
 	TRY(name_path(mark, installation->directory, "gateway/token"));
 	if (!path_exists(mark)) {
-		note_set(note, "%.160s was made by a vinveil without a device gateway; remove it and start anew",
+		note_set(note,
+			 "%.90s/gateway/token is not there; if the rest of gateway is: openssl rand -hex 32 "
+			 ">FILE, chmod 600 FILE; else choose another directory",
 			 installation->directory);
 		return RESULT_CONFLICT;
 	}

@@ -45,6 +45,8 @@ static void watch(struct mqtt_client *client)
 	client->interest = descriptor >= 0 ? interest : 0;
 }
 
+static void on_disconnect(struct mosquitto *mosquitto, void *context, int code, const mosquitto_property *list);
+
 static void handle(struct mqtt_client *client, uint32_t events)
 {
 	int code = MOSQ_ERR_SUCCESS;
@@ -53,7 +55,9 @@ static void handle(struct mqtt_client *client, uint32_t events)
 		code = mosquitto_loop_read(mosquitto_of(client), PACKETS_A_READ);
 	if (code == MOSQ_ERR_SUCCESS && (!client->is_connected || (events & EPOLLOUT) != 0))
 		code = mosquitto_loop_write(mosquitto_of(client), PACKETS_A_READ);
-	(void)code; /* an end has been told by the disconnect callback */
+	/* An end is told by the disconnect callback, but not one in the middle of the TLS handshake. */
+	if (code != MOSQ_ERR_SUCCESS && client->descriptor >= 0 && mosquitto_socket(mosquitto_of(client)) < 0)
+		on_disconnect(mosquitto_of(client), client, code, NULL);
 	watch(client);
 }
 
@@ -142,6 +146,13 @@ static void on_message(struct mosquitto *mosquitto, void *context, const struct 
 	client->callbacks->message(client, message->topic, span_of(message->payload, (size_t)message->payloadlen));
 }
 
+/* libmosquitto does not say which of the three files it could not read. */
+static void note_unreadable(const char *path, struct note *note)
+{
+	if (access(path, R_OK) != 0)
+		note_set(note, "%.180s: %s", path, strerror(errno));
+}
+
 /* ---- one client -------------------------------------------------------------------------------------------- */
 
 enum result mqtt_client_open(struct mqtt_loop *loop, struct mqtt_client *client, const struct mqtt_callbacks *callbacks,
@@ -160,6 +171,9 @@ enum result mqtt_client_open(struct mqtt_loop *loop, struct mqtt_client *client,
 		code = mosquitto_int_option(mosquitto, MOSQ_OPT_SEND_MAXIMUM, IN_FLIGHT_MAX);
 	if (code != MOSQ_ERR_SUCCESS) {
 		note_set(note, "%.100s: %s", certificate, mosquitto_strerror(code));
+		note_unreadable(loop->endpoint->ca, note);
+		note_unreadable(key, note);
+		note_unreadable(certificate, note);
 		mosquitto_destroy(mosquitto);
 		client->mosquitto = NULL;
 		return RESULT_INVALID;

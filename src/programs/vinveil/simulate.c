@@ -219,7 +219,14 @@ static int provision(struct simulation *simulation)
 
 static void tell_settled(const struct fleet_counts *counts)
 {
-	say("%zu vehicles are connected", counts->connected);
+	if (counts->refusals > 0)
+		say("%zu vehicles are connected; refused so far: %llu", counts->connected,
+		    (unsigned long long)counts->refusals);
+	else
+		say("%zu vehicles are connected", counts->connected);
+	if (counts->connections == 0)
+		say_error("nobody could connect: is the broker there, its certificate of --ca's root, and no vehicle "
+			  "revoked or suspended? The broker's log says whom it refuses, and why");
 }
 
 static double rate_of(double count, double seconds)
@@ -291,7 +298,8 @@ static int simulate(struct simulation *simulation)
 		write_json(simulation, &counts);
 	else
 		write_text(simulation, &counts);
-	return EXIT_DONE;
+	/* All have been tried, and nobody came through. */
+	return counts.seconds > 0 && counts.connections == 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int run_simulate(const struct invocation *invocation)

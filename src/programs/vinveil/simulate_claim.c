@@ -49,7 +49,10 @@ static struct claim_worker *worker_of(struct mqtt_client *client)
 
 static void give_up(struct claim_worker *worker, const char *why)
 {
-	say_error("claim: vehicle %u: %s", worker->vehicle != NULL ? worker->vehicle->number : 0, why);
+	if (worker->vehicle != NULL)
+		say_error("claim: vehicle %u: %s", worker->vehicle->number, why);
+	else
+		say_error("claim: %s", why);
 	worker->all->code = EXIT_FAILED;
 }
 

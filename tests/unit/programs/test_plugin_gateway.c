@@ -23,6 +23,7 @@ static struct {
 	unsigned kicks, publications, subscriptions;
 	char kicked[GATEWAY_CLIENT_ID_SIZE], addressee[GATEWAY_CLIENT_ID_SIZE], topic[GATEWAY_TOPIC_SIZE];
 	int qos;
+	char log[256];
 } broker;
 
 static int64_t now(struct clock *clock)
@@ -70,6 +71,7 @@ static void write_log(void *context, bool is_warning, const char *text)
 	(void)context;
 	(void)is_warning;
 	assert_null(strstr(text, "WVWZZZ1JZXW000001"));
+	snprintf(broker.log, sizeof(broker.log), "%s", text);
 }
 
 static const struct broker_ops broker_ops = {
@@ -196,6 +198,7 @@ static void a_list_must_be_there_and_fresh(void **state)
 	assert_true(come(2, true));
 	monotonic += 1;
 	assert_false(come(3, true));
+	assert_non_null(strstr(broker.log, certificate_of(3).common_name)); /* so that one knows who is away, and why */
 	tell_epoch(CONTROL_HEARTBEAT, 4);
 	assert_false(come(3, true));
 	tell_epoch(CONTROL_HEARTBEAT, 5);
