@@ -119,6 +119,12 @@ void thread_contexts_drop(void)
 	contexts_free(contexts_here);
 }
 
+void crypto_end_thread(void)
+{
+	thread_contexts_drop();
+	OPENSSL_thread_stop();
+}
+
 static EVP_PKEY *curve_new(char *name)
 {
 	OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name, 0),

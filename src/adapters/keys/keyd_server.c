@@ -104,6 +104,8 @@ static void *connection_main(void *argument)
 {
 	struct connection *connection = argument;
 	serve_requests(connection);
+	/* Once it is forgotten, the process may end before this thread does. */
+	crypto_end_thread();
 	forget(connection);
 	return NULL;
 }
