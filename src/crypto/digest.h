@@ -19,8 +19,8 @@ MUST_USE enum result crypto_init(struct note *note);
 /* The same inside a program of somebody else's that uses OpenSSL already (a broker): leaves its allocator. */
 MUST_USE enum result crypto_init_as_guest(struct note *note);
 
-/* What is kept for the calling thread goes. It does by itself when a thread ends; one that nobody joins does it before it
-   says that it is done. */
+/* What is kept for the calling thread goes. It does by itself when a thread ends; one that nobody joins does it before
+   it says that it is done. */
 void crypto_end_thread(void);
 
 /* One call; thread-safe (a context per thread inside). A failure of OpenSSL here is memory only. */
