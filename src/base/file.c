@@ -252,6 +252,19 @@ enum result file_check_private(const char *path, struct note *note)
 	return RESULT_OK;
 }
 
+enum result file_check_not_public(const char *path, struct note *note)
+{
+	struct stat status;
+	if (stat(path, &status) != 0)
+		return fail(note, "look at", path);
+	if (S_ISREG(status.st_mode) && (status.st_mode & S_IRWXO) == 0)
+		return RESULT_OK;
+	note_set(note,
+		 "%s is open to everybody (mode %04o): chmod o= it, and make a new one if others may have read it",
+		 path, (unsigned)status.st_mode & 07777);
+	return RESULT_DENIED;
+}
+
 enum result path_join(const char *directory, const char *name, char ret_path[static PATH_SIZE])
 {
 	size_t directory_length = strlen(directory);

@@ -28,6 +28,9 @@ MUST_USE enum result directory_sync(const char *path, struct note *note);
    (or root; anybody, when this is root), and readable by nobody else. */
 MUST_USE enum result file_check_private(const char *path, struct note *note);
 
+/* The same for a secret that two users share through a group: RESULT_DENIED when everybody may do anything with it. */
+MUST_USE enum result file_check_not_public(const char *path, struct note *note);
+
 #define PATH_SIZE 4096
 /* Joins with one slash into ret_path[PATH_SIZE]; RESULT_EXHAUSTED when it does not fit. */
 MUST_USE enum result path_join(const char *directory, const char *name, char ret_path[static PATH_SIZE]);

@@ -158,6 +158,7 @@ static void on_connect(struct mosquitto *client, void *context, int code)
 static enum result read_token(struct gateway_mosquitto *gateway, struct note *note)
 {
 	BUF_CLEANUP struct buf text = {.size_max = 256};
+	TRY(file_check_not_public(gateway->token_path, note));
 	TRY(file_read(gateway->token_path, &text, note));
 	if (text.size > 0 && text.data[text.size - 1] == '\n')
 		text.data[text.size - 1] = '\0';

@@ -11,6 +11,7 @@
 static enum result read_token(const char *path, uint8_t ret_token[static GATEWAY_TOKEN_SIZE], struct note *note)
 {
 	BUF_CLEANUP struct buf text = {.size_max = 256};
+	TRY(file_check_not_public(path, note));
 	TRY(file_read(path, &text, note));
 	struct span hex = buf_span(&text);
 	if (hex.size > 0 && hex.data[hex.size - 1] == '\n')

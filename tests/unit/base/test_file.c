@@ -127,6 +127,25 @@ static void directories_are_made_with_parents(void **state)
 	assert_int_equal(unlink("one/file") | rmdir("one/two/three") | rmdir("one/two") | rmdir("one"), 0);
 }
 
+static void what_a_group_shares_is_told_from_what_everybody_has(void **state)
+{
+	(void)state;
+	struct note note = {0};
+	const mode_t public_modes[] = {0644, 0604, 0602, 0601};
+	assert_int_equal(file_check_not_public("nowhere", NULL), RESULT_ABSENT);
+	assert_int_equal(file_check_not_public(".", &note), RESULT_DENIED);
+	assert_int_equal(file_create("token", span_of_text("x"), 0600, NULL), RESULT_OK);
+	assert_int_equal(file_check_not_public("token", &note), RESULT_OK);
+	assert_int_equal(chmod("token", 0640), 0);
+	assert_int_equal(file_check_not_public("token", &note), RESULT_OK);
+	for (size_t i = 0; i < sizeof(public_modes) / sizeof(public_modes[0]); i++) {
+		assert_int_equal(chmod("token", public_modes[i]), 0);
+		assert_int_equal(file_check_not_public("token", &note), RESULT_DENIED);
+		assert_non_null(strstr(note.text, "token"));
+	}
+	assert_int_equal(unlink("token"), 0);
+}
+
 static void private_files_are_told_from_open_ones(void **state)
 {
 	(void)state;
@@ -186,6 +205,7 @@ int main(void)
 		FILE_TEST(reading_respects_the_bound),
 		FILE_TEST(absence_and_trouble_differ),
 		FILE_TEST(directories_are_made_with_parents),
+		FILE_TEST(what_a_group_shares_is_told_from_what_everybody_has),
 		FILE_TEST(private_files_are_told_from_open_ones),
 		cmocka_unit_test(paths_join),
 	};
