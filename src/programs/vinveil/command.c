@@ -256,7 +256,12 @@ static bool check_arguments(const struct invocation *invocation)
 	size_t least = most - (strchr(wanted, '[') != NULL ? 1 : 0);
 	if (invocation->argument_count >= least && invocation->argument_count <= most)
 		return true;
-	say_error("usage: vinveil %s %s", invocation->command->words, wanted[0] != '\0' ? wanted : "(no arguments)");
+	if (wanted[0] != '\0')
+		say_error("usage: vinveil %s %s", invocation->command->words, wanted);
+	else /* a VIN most likely, which must not stand on a command line */
+		say_error("vinveil %s takes no arguments; --help says what it takes, and what it reads from standard "
+			  "input",
+			  invocation->command->words);
 	return false;
 }
 
