@@ -7,6 +7,7 @@
 #include "vehicle/alerts.h"
 #include "vehicle/remote_commands.h"
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 /* Remembers whose vehicles it was told of. */
 struct fake_control {
 	struct telemetry_control control;
+	pthread_mutex_t mutex; /* the fleet's threads tell it side by side */
 	enum result result;
 	size_t assigned;
 	struct uuid reference_id;
@@ -28,9 +30,11 @@ static enum result assign_vehicle(struct telemetry_control *control, const struc
 	(void)note;
 	if (self->result != RESULT_OK)
 		return self->result;
+	pthread_mutex_lock(&self->mutex);
 	self->assigned++;
 	self->reference_id = *reference_id;
 	self->tenant = *tenant;
+	pthread_mutex_unlock(&self->mutex);
 	return RESULT_OK;
 }
 
@@ -73,6 +77,7 @@ static int open_house(void **state)
 	struct house *house = calloc(1, sizeof(*house));
 
 	assert_non_null(house);
+	pthread_mutex_init(&house->control.mutex, NULL);
 	assert_int_equal(set_up((void **)&house->fixture), 0);
 	house->control.control.ops = &control_ops;
 	house->fixture->platform.telemetry_control = &house->control.control;
