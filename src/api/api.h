@@ -19,8 +19,15 @@ struct api_audit_state {
 	bool is_failing;
 };
 
+/* What the broker counts since it was started, as it last told. */
+struct api_broker_state {
+	bool is_known;
+	uint64_t refused, kicked, flooded, masked, telemetry, spool_refused, claims_dropped;
+};
+
 /* What the fleet's side counts since start. */
 struct api_fleet_state {
+	struct api_broker_state broker;
 	uint64_t connections, command_responses, checkins, cloned_keys, claims_provisioned, claims_rejected;
 };
 

@@ -3,6 +3,7 @@
  * metrics, the CRL.
  */
 #include "api/call.h"
+#include "base/metrics.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,25 +87,6 @@ enum problem operations_ready(struct call *call)
 
 /* ---- metrics: Prometheus text format 0.0.4 ---------------------------------------------------------- */
 
-struct metrics {
-	struct buf *buf;
-	enum result result;
-};
-
-static void head(struct metrics *metrics, const char *name, const char *type, const char *help)
-{
-	if (metrics->result == RESULT_OK)
-		metrics->result = buf_append_format(metrics->buf, "# HELP vinveil_%s %s\n# TYPE vinveil_%s %s\n", name,
-						    help, name, type);
-}
-
-static void sample(struct metrics *metrics, const char *name, const char *type, const char *help, uint64_t value)
-{
-	head(metrics, name, type, help);
-	if (metrics->result == RESULT_OK)
-		metrics->result = buf_append_format(metrics->buf, "vinveil_%s %" PRIu64 "\n", name, value);
-}
-
 static void answers_of(struct metrics *metrics, const struct api *api, size_t row, const char *method,
 		       const char *pattern)
 {
@@ -120,7 +102,7 @@ static void answers_of(struct metrics *metrics, const struct api *api, size_t ro
 
 static void write_answers(struct metrics *metrics, const struct api *api)
 {
-	head(metrics, "http_responses_total", "counter", "Answers by route and class of status.");
+	metrics_head(metrics, "http_responses_total", "counter", "Answers by route and class of status.");
 	for (size_t i = 0; i < route_count; i++)
 		answers_of(metrics, api, i, http_method_name(routes[i].method), routes[i].pattern);
 	answers_of(metrics, api, ROUTE_COUNT_MAX, "", "");
@@ -129,63 +111,89 @@ static void write_answers(struct metrics *metrics, const struct api *api)
 static void write_counters(struct metrics *metrics, const struct api *api)
 {
 	const struct api_counters *counters = &api->counters;
-	sample(metrics, "conversion_batches_total", "counter",
-	       "Groups of lookups that went to the key service at once.", atomic_load(&counters->conversion_batches));
-	sample(metrics, "conversions_total", "counter", "Single lookups.", atomic_load(&counters->conversions));
-	sample(metrics, "rate_limited_total", "counter", "Requests refused by rate limit.",
-	       atomic_load(&counters->rate_limited));
-	sample(metrics, "unauthenticated_total", "counter", "Requests refused for want of a registered certificate.",
-	       atomic_load(&counters->unauthenticated));
-	sample(metrics, "unrecorded_total", "counter", "Requests failed because the audit log did not take their leaf.",
-	       atomic_load(&counters->leaf_failures));
+	metrics_sample(metrics, "conversion_batches_total", "counter",
+		       "Groups of lookups that went to the key service at once.",
+		       atomic_load(&counters->conversion_batches));
+	metrics_sample(metrics, "conversions_total", "counter", "Single lookups.", atomic_load(&counters->conversions));
+	metrics_sample(metrics, "rate_limited_total", "counter", "Requests refused by rate limit.",
+		       atomic_load(&counters->rate_limited));
+	metrics_sample(metrics, "unauthenticated_total", "counter",
+		       "Requests refused for want of a registered certificate.",
+		       atomic_load(&counters->unauthenticated));
+	metrics_sample(metrics, "unrecorded_total", "counter",
+		       "Requests failed because the audit log did not take their leaf.",
+		       atomic_load(&counters->leaf_failures));
 }
 
 static void write_transport(struct metrics *metrics, const struct api *api)
 {
 	struct http_server_counters counters = {0};
 	api->config.transport_state(api->config.context, &counters);
-	sample(metrics, "connections_open", "gauge", "Connections now.", counters.connections_open);
-	sample(metrics, "connections_total", "counter", "Connections accepted.", counters.connections_total);
-	sample(metrics, "connections_refused_total", "counter", "Connections closed at once: too many.",
-	       counters.connections_refused);
-	sample(metrics, "handshakes_failed_total", "counter", "TLS handshakes that failed.",
-	       counters.handshakes_failed);
-	sample(metrics, "http_requests_total", "counter", "Requests read.", counters.requests_total);
+	metrics_sample(metrics, "connections_open", "gauge", "Connections now.", counters.connections_open);
+	metrics_sample(metrics, "connections_total", "counter", "Connections accepted.", counters.connections_total);
+	metrics_sample(metrics, "connections_refused_total", "counter", "Connections closed at once: too many.",
+		       counters.connections_refused);
+	metrics_sample(metrics, "handshakes_failed_total", "counter", "TLS handshakes that failed.",
+		       counters.handshakes_failed);
+	metrics_sample(metrics, "http_requests_total", "counter", "Requests read.", counters.requests_total);
 }
 
 static void write_audit(struct metrics *metrics, const struct api *api)
 {
 	struct api_audit_state state = {0};
 	api->config.audit_state(api->config.context, &state);
-	sample(metrics, "audit_log_size", "gauge", "Leaves in the audit log.", state.size);
-	sample(metrics, "audit_log_durable_size", "gauge", "Leaves that are durable.", state.durable_size);
-	sample(metrics, "audit_log_checkpoint_size", "gauge", "Leaves under the newest signed checkpoint.",
-	       state.checkpoint_size);
-	head(metrics, "audit_log_checkpoint_lag_seconds", "gauge",
-	     "How long leaves have been waiting for a checkpoint.");
+	metrics_sample(metrics, "audit_log_size", "gauge", "Leaves in the audit log.", state.size);
+	metrics_sample(metrics, "audit_log_durable_size", "gauge", "Leaves that are durable.", state.durable_size);
+	metrics_sample(metrics, "audit_log_checkpoint_size", "gauge", "Leaves under the newest signed checkpoint.",
+		       state.checkpoint_size);
+	metrics_head(metrics, "audit_log_checkpoint_lag_seconds", "gauge",
+		     "How long leaves have been waiting for a checkpoint.");
 	if (metrics->result == RESULT_OK)
 		metrics->result =
 			buf_append_format(metrics->buf, "vinveil_audit_log_checkpoint_lag_seconds %" PRId64 ".%03d\n",
 					  state.checkpoint_age_ms / 1000, (int)(state.checkpoint_age_ms % 1000));
-	sample(metrics, "audit_log_groups_total", "counter", "Groups of leaves made durable together.",
-	       state.group_count);
-	sample(metrics, "audit_log_failing", "gauge", "1 while the log cannot be written.", state.is_failing ? 1 : 0);
+	metrics_sample(metrics, "audit_log_groups_total", "counter", "Groups of leaves made durable together.",
+		       state.group_count);
+	metrics_sample(metrics, "audit_log_failing", "gauge", "1 while the log cannot be written.",
+		       state.is_failing ? 1 : 0);
+}
+
+/* As the broker's plugin last told; missing while it is silent. */
+static void write_broker(struct metrics *metrics, const struct api_broker_state *state)
+{
+	if (!state->is_known)
+		return;
+	metrics_sample(metrics, "broker_refused_total", "counter", "Connections that the broker refused.",
+		       state->refused);
+	metrics_sample(metrics, "broker_kicked_total", "counter", "Sessions that a revocation or suspension ended.",
+		       state->kicked);
+	metrics_sample(metrics, "broker_flooded_total", "counter", "Sessions that ended for too many messages.",
+		       state->flooded);
+	metrics_sample(metrics, "broker_masked_total", "counter",
+		       "VIN-shaped texts overwritten in what vehicles published.", state->masked);
+	metrics_sample(metrics, "broker_telemetry_total", "counter", "Telemetry messages put into the spool.",
+		       state->telemetry);
+	metrics_sample(metrics, "broker_spool_refused_total", "counter", "Messages that a full spool refused.",
+		       state->spool_refused);
+	metrics_sample(metrics, "broker_claims_dropped_total", "counter",
+		       "Requests of claims that found the queue to vinveild full.", state->claims_dropped);
 }
 
 static void write_fleet(struct metrics *metrics, const struct api *api)
 {
 	struct api_fleet_state state = {0};
 	api->config.fleet_state(api->config.context, &state);
-	sample(metrics, "vehicle_connections_total", "counter", "Connections of vehicles.", state.connections);
-	sample(metrics, "command_responses_total", "counter", "Answers of vehicles to commands.",
-	       state.command_responses);
-	sample(metrics, "checkins_total", "counter", "Checkins of FleetWise agents.", state.checkins);
-	sample(metrics, "cloned_keys_total", "counter",
-	       "Second connections under a live client ID from another address.", state.cloned_keys);
-	sample(metrics, "claims_provisioned_total", "counter", "Vehicles provisioned by claim over MQTT.",
-	       state.claims_provisioned);
-	sample(metrics, "claims_rejected_total", "counter", "Requests of claims that were rejected.",
-	       state.claims_rejected);
+	metrics_sample(metrics, "vehicle_connections_total", "counter", "Connections of vehicles.", state.connections);
+	metrics_sample(metrics, "command_responses_total", "counter", "Answers of vehicles to commands.",
+		       state.command_responses);
+	metrics_sample(metrics, "checkins_total", "counter", "Checkins of FleetWise agents.", state.checkins);
+	metrics_sample(metrics, "cloned_keys_total", "counter",
+		       "Second connections under a live client ID from another address.", state.cloned_keys);
+	metrics_sample(metrics, "claims_provisioned_total", "counter", "Vehicles provisioned by claim over MQTT.",
+		       state.claims_provisioned);
+	metrics_sample(metrics, "claims_rejected_total", "counter", "Requests of claims that were rejected.",
+		       state.claims_rejected);
+	write_broker(metrics, &state.broker);
 }
 
 static void write_gateway(struct metrics *metrics, const struct api *api)
@@ -196,11 +204,13 @@ static void write_gateway(struct metrics *metrics, const struct api *api)
 	if (gateway == NULL)
 		return;
 	gateway->ops->get_status(gateway, &status);
-	sample(metrics, "gateway_connected", "gauge", "1 while the broker takes what it is told.",
-	       status.is_connected ? 1 : 0);
-	sample(metrics, "gateway_denied", "gauge", "Entries of the deny list that was pushed last.", status.denied);
-	sample(metrics, "gateway_vehicles", "gauge", "Vehicles connected, as the broker last told.", status.vehicles);
-	sample(metrics, "gateway_queued", "gauge", "Messages not yet sent to the broker.", status.queued);
+	metrics_sample(metrics, "gateway_connected", "gauge", "1 while the broker takes what it is told.",
+		       status.is_connected ? 1 : 0);
+	metrics_sample(metrics, "gateway_denied", "gauge", "Entries of the deny list that was pushed last.",
+		       status.denied);
+	metrics_sample(metrics, "gateway_vehicles", "gauge", "Vehicles connected, as the broker last told.",
+		       status.vehicles);
+	metrics_sample(metrics, "gateway_queued", "gauge", "Messages not yet sent to the broker.", status.queued);
 	if (api->config.fleet_state != NULL)
 		write_fleet(metrics, api);
 }
@@ -222,13 +232,14 @@ static void write_registry(struct metrics *metrics, struct call *call)
 	struct registry_counts counts;
 	struct client_snapshot *snapshot = client_directory_take(call->api->directory);
 
-	sample(metrics, "clients", "gauge", "Registered clients.", client_snapshot_count(snapshot));
+	metrics_sample(metrics, "clients", "gauge", "Registered clients.", client_snapshot_count(snapshot));
 	client_snapshot_release(snapshot);
 	/* Without the registry its metrics are missing, the others are not. */
 	if (registry->ops->count(registry, &counts, &call->flow.note) != RESULT_OK)
 		return;
-	sample(metrics, "vehicles", "gauge", "Vehicles in the registry.", counts.vehicles);
-	sample(metrics, "outbox_leaves", "gauge", "Committed leaves not yet known to be in the log.", counts.outbox);
+	metrics_sample(metrics, "vehicles", "gauge", "Vehicles in the registry.", counts.vehicles);
+	metrics_sample(metrics, "outbox_leaves", "gauge", "Committed leaves not yet known to be in the log.",
+		       counts.outbox);
 }
 
 enum problem operations_metrics(struct call *call)
@@ -236,7 +247,7 @@ enum problem operations_metrics(struct call *call)
 	struct metrics metrics = {.buf = &call->exchange->response.body};
 
 	answer_begin(call, 200, "text/plain; version=0.0.4; charset=utf-8");
-	head(&metrics, "build_info", "gauge", "The version that runs.");
+	metrics_head(&metrics, "build_info", "gauge", "The version that runs.");
 	if (metrics.result == RESULT_OK)
 		metrics.result =
 			buf_append_text(metrics.buf, "vinveil_build_info{version=\"" VINVEIL_VERSION "\"} 1\n");
@@ -246,7 +257,7 @@ enum problem operations_metrics(struct call *call)
 	write_audit(&metrics, call->api);
 	write_registry(&metrics, call);
 	write_gateway(&metrics, call->api);
-	sample(&metrics, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes());
+	metrics_sample(&metrics, "process_resident_bytes", "gauge", "Resident memory.", resident_bytes());
 	return metrics.result == RESULT_OK ? PROBLEM_NONE : PROBLEM_UNAVAILABLE;
 }
 

@@ -126,6 +126,24 @@ enum result devices_serve(struct devices *devices, const struct devices_config *
 	return gateway_mosquitto_start(devices->gateway);
 }
 
+static void tell_broker(const struct devices *devices, struct api_broker_state *ret_state)
+{
+	struct plugin_counters counters;
+
+	if (gateway_mosquitto_counters(devices->gateway, &counters) != RESULT_OK)
+		return;
+	*ret_state = (struct api_broker_state){
+		.is_known = true,
+		.refused = counters.refused,
+		.kicked = counters.kicked,
+		.flooded = counters.flooded,
+		.masked = counters.masked,
+		.telemetry = counters.telemetry,
+		.spool_refused = counters.spool_refused,
+		.claims_dropped = counters.claims_dropped,
+	};
+}
+
 void devices_tell_state(const struct devices *devices, struct api_fleet_state *ret_state)
 {
 	if (devices->fleet == NULL)
@@ -139,6 +157,7 @@ void devices_tell_state(const struct devices *devices, struct api_fleet_state *r
 		.claims_provisioned = atomic_load(&counters->claims_provisioned),
 		.claims_rejected = atomic_load(&counters->claims_rejected),
 	};
+	tell_broker(devices, &ret_state->broker);
 }
 
 void devices_close(struct devices *devices)

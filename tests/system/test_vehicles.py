@@ -270,6 +270,28 @@ def test_a_flood_by_one_vehicle_does_not_harm_another(platform, new_vehicle):
     eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 19)
 
 
+def metric(platform, name):
+    for line in platform.operations("/metrics").body.decode().splitlines():
+        if line.startswith(f"vinveil_{name} "):
+            return int(line.split()[1])
+    return None
+
+
+def test_what_the_broker_counts_is_shown(platform, new_vehicle):
+    names = ("broker_masked_total", "broker_refused_total", "broker_telemetry_total", "broker_flooded_total")
+    eventually("the broker has told", lambda: metric(platform, names[0]) is not None)
+    before = {name: metric(platform, name) for name in names}
+    vehicle = new_vehicle()
+    connection = vehicle.connect()
+    connection.send_signals({"Vehicle.Speed": 1, "Vehicle.Cabin.Note": "1M8GDM9AXKP042788"}, NOW_MS)
+    vehicle.connection(client_id="7d444840-9dc0-41d1-b245-5ffdce74fad2").connect(expect=135)
+    for number in range(2000):
+        connection.publish(f"vehicles/{vehicle.id}/signals", {"signals": {"Vehicle.Speed": number}})
+    assert connection.wait_closed() is not None
+    for name in names:
+        eventually(name, lambda: metric(platform, name) > before[name])
+
+
 # ---- commands ---------------------------------------------------------------------------------------------
 
 

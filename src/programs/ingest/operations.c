@@ -4,6 +4,7 @@
  */
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/metrics.h"
 #include "http/http.h"
 #include "programs/ingest/ingest.h"
 
@@ -21,25 +22,6 @@ struct operations {
 
 /* ---- metrics: Prometheus text format 0.0.4 -------------------------------------------------------------------- */
 
-struct metrics {
-	struct buf *buf;
-	enum result result;
-};
-
-static void head(struct metrics *metrics, const char *name, const char *type, const char *help)
-{
-	if (metrics->result == RESULT_OK)
-		metrics->result = buf_append_format(metrics->buf, "# HELP vinveil_%s %s\n# TYPE vinveil_%s %s\n", name,
-						    help, name, type);
-}
-
-static void sample(struct metrics *metrics, const char *name, const char *type, const char *help, uint64_t value)
-{
-	head(metrics, name, type, help);
-	if (metrics->result == RESULT_OK)
-		metrics->result = buf_append_format(metrics->buf, "vinveil_%s %" PRIu64 "\n", name, value);
-}
-
 /* What is stored, since the store was made. Without it these are missing, the others are not. */
 static void write_store(struct metrics *metrics, struct ingest *ingest)
 {
@@ -47,18 +29,18 @@ static void write_store(struct metrics *metrics, struct ingest *ingest)
 
 	if (ingest->store->ops->count(ingest->store, &counts, NULL) != RESULT_OK)
 		return;
-	sample(metrics, "telemetry_messages_total", "counter", "Messages stored.", counts.messages);
-	sample(metrics, "telemetry_samples_total", "counter", "Signals' values in them.", counts.samples);
-	sample(metrics, "telemetry_duplicates_total", "counter", "Messages that were stored already.",
-	       counts.duplicates);
-	sample(metrics, "telemetry_rejected_total", "counter", "Payloads refused.", counts.rejects);
-	sample(metrics, "telemetry_withheld_total", "counter", "Values dropped because a VIN stood in them.",
-	       counts.withheld);
+	metrics_sample(metrics, "telemetry_messages_total", "counter", "Messages stored.", counts.messages);
+	metrics_sample(metrics, "telemetry_samples_total", "counter", "Signals' values in them.", counts.samples);
+	metrics_sample(metrics, "telemetry_duplicates_total", "counter", "Messages that were stored already.",
+		       counts.duplicates);
+	metrics_sample(metrics, "telemetry_rejected_total", "counter", "Payloads refused.", counts.rejects);
+	metrics_sample(metrics, "telemetry_withheld_total", "counter", "Values dropped because a VIN stood in them.",
+		       counts.withheld);
 }
 
 static void write_rejects(struct metrics *metrics, const struct ingest_counters *counters)
 {
-	head(metrics, "ingest_rejects_total", "counter", "Payloads refused since the start, by reason.");
+	metrics_head(metrics, "ingest_rejects_total", "counter", "Payloads refused since the start, by reason.");
 	for (size_t i = 0; i < telemetry_reason_count; i++)
 		if (metrics->result == RESULT_OK)
 			metrics->result = buf_append_format(
@@ -70,7 +52,7 @@ static void write_commits(struct metrics *metrics, const struct ingest_counters 
 {
 	uint64_t sum = 0, us = atomic_load(&counters->commit_us);
 
-	head(metrics, "ingest_commit_seconds", "histogram", "How long a batch's commit took.");
+	metrics_head(metrics, "ingest_commit_seconds", "histogram", "How long a batch's commit took.");
 	for (size_t i = 0; i < COMMIT_BUCKETS && metrics->result == RESULT_OK; i++) {
 		sum += atomic_load(&counters->commit_buckets[i]);
 		if (i < COMMIT_BUCKETS - 1)
@@ -88,23 +70,24 @@ static void write_commits(struct metrics *metrics, const struct ingest_counters 
 
 static void write_counters(struct metrics *metrics, const struct ingest_counters *counters)
 {
-	sample(metrics, "ingest_records_total", "counter", "Records read from the spool.",
-	       atomic_load(&counters->records));
-	sample(metrics, "ingest_damaged_total", "counter", "Stretches of a spool that were damaged and skipped.",
-	       atomic_load(&counters->damaged));
-	sample(metrics, "ingest_orders_total", "counter", "What vinveild had to say.", atomic_load(&counters->orders));
-	sample(metrics, "ingest_orders_refused_total", "counter", "… of it what was not understood.",
-	       atomic_load(&counters->orders_refused));
-	sample(metrics, "ingest_failures_total", "counter", "Attempts that failed and are made again.",
-	       atomic_load(&counters->failures));
-	sample(metrics, "ingest_failing", "gauge", "1 while the store takes nothing.",
-	       atomic_load(&counters->is_failing) ? 1 : 0);
-	sample(metrics, "ingest_behind_bytes", "gauge", "Bytes in the spool that are not yet read (about).",
-	       atomic_load(&counters->behind_bytes));
-	sample(metrics, "ingest_behind_segments", "gauge", "Segments of the spool that are not yet read.",
-	       atomic_load(&counters->behind_segments));
+	metrics_sample(metrics, "ingest_records_total", "counter", "Records read from the spool.",
+		       atomic_load(&counters->records));
+	metrics_sample(metrics, "ingest_damaged_total", "counter",
+		       "Stretches of a spool that were damaged and skipped.", atomic_load(&counters->damaged));
+	metrics_sample(metrics, "ingest_orders_total", "counter", "What vinveild had to say.",
+		       atomic_load(&counters->orders));
+	metrics_sample(metrics, "ingest_orders_refused_total", "counter", "… of it what was not understood.",
+		       atomic_load(&counters->orders_refused));
+	metrics_sample(metrics, "ingest_failures_total", "counter", "Attempts that failed and are made again.",
+		       atomic_load(&counters->failures));
+	metrics_sample(metrics, "ingest_failing", "gauge", "1 while the store takes nothing.",
+		       atomic_load(&counters->is_failing) ? 1 : 0);
+	metrics_sample(metrics, "ingest_behind_bytes", "gauge", "Bytes in the spool that are not yet read (about).",
+		       atomic_load(&counters->behind_bytes));
+	metrics_sample(metrics, "ingest_behind_segments", "gauge", "Segments of the spool that are not yet read.",
+		       atomic_load(&counters->behind_segments));
 	uint64_t lag_ms = atomic_load(&counters->lag_ms);
-	head(metrics, "ingest_lag_seconds", "gauge", "Age of what was read last, while there is more.");
+	metrics_head(metrics, "ingest_lag_seconds", "gauge", "Age of what was read last, while there is more.");
 	if (metrics->result == RESULT_OK)
 		metrics->result = buf_append_format(metrics->buf, "vinveil_ingest_lag_seconds %" PRIu64 ".%03u\n",
 						    lag_ms / 1000, (unsigned)(lag_ms % 1000));
@@ -114,7 +97,7 @@ static enum result write_metrics(struct ingest *ingest, struct buf *body)
 {
 	struct metrics metrics = {.buf = body};
 
-	head(&metrics, "build_info", "gauge", "The version that runs.");
+	metrics_head(&metrics, "build_info", "gauge", "The version that runs.");
 	if (metrics.result == RESULT_OK)
 		metrics.result =
 			buf_append_text(metrics.buf, "vinveil_build_info{version=\"" VINVEIL_VERSION "\"} 1\n");
