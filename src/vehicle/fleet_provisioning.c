@@ -5,52 +5,26 @@
 #include "vehicle/device.h"
 #include "vehicle/issuance.h"
 
-#include <pthread.h>
-
 void claimed_certificate_release(struct claimed_certificate *certificate)
 {
 	secret_wipe(certificate->token, sizeof(certificate->token));
 	buf_release(&certificate->der);
 }
 
-/* ---- claims of which too many wait ------------------------------------------------------------------ */
-
 /*
- * The registry counts what waits when an ownership is entered, and by then its certificate was issued, out of keyd's
- * budget. So a claim that was found full is not asked about again for a while.
+ * The registry refuses what is too many when an ownership is entered, and by then its certificate was issued, out of
+ * keyd's budget. So it is asked before, too.
  */
-#define FULL_MAX     64
-#define FULL_REST_MS 10000
-
-static struct {
-	pthread_mutex_t lock;
-	struct full_claim {
-		struct serial serial;
-		int64_t until_ms; /* monotonic */
-	} claims[FULL_MAX];
-	size_t next;
-} full = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static bool is_full(const struct platform *platform, const struct claim *claim)
+static enum problem check_room(struct flow_request *request, const struct claim *claim)
 {
-	int64_t now_ms = clock_monotonic_ms(platform->clock);
-	bool found = false;
+	const struct platform *platform = request->platform;
+	size_t waiting = 0;
+	enum result result = platform->registry->ops->count_ownerships(
+		platform->registry, &claim->serial, clock_now_ms(platform->clock), &waiting, &request->note);
 
-	pthread_mutex_lock(&full.lock);
-	for (size_t i = 0; !found && i < FULL_MAX; i++)
-		found = full.claims[i].until_ms > now_ms &&
-			memcmp(full.claims[i].serial.bytes, claim->serial.bytes, SERIAL_SIZE) == 0;
-	pthread_mutex_unlock(&full.lock);
-	return found;
-}
-
-static void mark_full(const struct platform *platform, const struct claim *claim)
-{
-	pthread_mutex_lock(&full.lock);
-	full.claims[full.next] = (struct full_claim){.serial = claim->serial,
-						     .until_ms = clock_monotonic_ms(platform->clock) + FULL_REST_MS};
-	full.next = (full.next + 1) % FULL_MAX;
-	pthread_mutex_unlock(&full.lock);
+	if (result != RESULT_OK)
+		return problem_of_result(result);
+	return waiting < OWNERSHIPS_PER_CLAIM_MAX ? PROBLEM_NONE : PROBLEM_RATE_LIMITED;
 }
 
 /* ---- under which name ------------------------------------------------------------------------------- */
@@ -138,7 +112,7 @@ static void deny(const struct platform *platform, const struct ownership *owners
 		platform->gateway->ops->revoke(platform->gateway, &denied, 1);
 }
 
-static enum problem enter(struct flow_request *request, const struct claim *claim, const struct ownership *ownership)
+static enum problem enter(struct flow_request *request, const struct ownership *ownership)
 {
 	const struct platform *platform = request->platform;
 	struct registry_write write = {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = ownership};
@@ -154,10 +128,7 @@ static enum problem enter(struct flow_request *request, const struct claim *clai
 		request->event->has_serial = false; /* it is nobody's */
 	if (result != RESULT_CONFLICT)
 		return problem_of_result(result);
-	if (conflict == REGISTRY_CONFLICT_CLAIM)
-		return PROBLEM_CLAIM_REFUSED;
-	mark_full(platform, claim);
-	return PROBLEM_RATE_LIMITED;
+	return conflict == REGISTRY_CONFLICT_CLAIM ? PROBLEM_CLAIM_REFUSED : PROBLEM_RATE_LIMITED;
 }
 
 static enum problem issue(struct flow_request *request, const struct claim *claim,
@@ -176,7 +147,7 @@ static enum problem issue(struct flow_request *request, const struct claim *clai
 		return problem;
 	certificate->der = issued.der;
 	fill_ownership(request->platform, claim, order, &issued, &ownership);
-	return enter(request, claim, &ownership);
+	return enter(request, &ownership);
 }
 
 enum problem fleet_provisioning_create(struct flow_request *request, const struct claim *claim, struct span csr,
@@ -186,11 +157,9 @@ enum problem fleet_provisioning_create(struct flow_request *request, const struc
 	CERTIFICATE_ORDER_CLEANUP struct certificate_order order = {0};
 	CLAIMED_CERTIFICATE_CLEANUP struct claimed_certificate certificate = {0};
 
-	if (is_full(request->platform, claim))
-		return PROBLEM_RATE_LIMITED;
-	if (csr.size == 0)
-		return PROBLEM_CSR_INVALID;
-	enum problem problem = certificate_order_make(request, csr, &no_device, &order);
+	enum problem problem = csr.size > 0 ? check_room(request, claim) : PROBLEM_CSR_INVALID;
+	if (problem == PROBLEM_NONE)
+		problem = certificate_order_make(request, csr, &no_device, &order);
 	if (problem == PROBLEM_NONE)
 		problem = issue(request, claim, &order, &certificate);
 	if (problem != PROBLEM_NONE)

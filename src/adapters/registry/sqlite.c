@@ -287,6 +287,12 @@ static enum result list_claims(struct registry *registry, const struct tenant_id
 	READ(registry, note, read_claims(db, tenant, arena, ret_claims, ret_count, note));
 }
 
+static enum result count_ownerships(struct registry *registry, const struct serial *claim, int64_t at_ms,
+				    size_t *ret_count, struct note *note)
+{
+	READ(registry, note, read_ownership_count(db, claim, at_ms, ret_count, note));
+}
+
 static enum result find_ownership(struct registry *registry, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
 				  struct arena *arena, struct ownership *ret_ownership, struct note *note)
 {
@@ -431,6 +437,7 @@ static const struct registry_ops sqlite_ops = {
 	.find_claim = find_claim,
 	.get_claim = get_claim,
 	.list_claims = list_claims,
+	.count_ownerships = count_ownerships,
 	.find_ownership = find_ownership,
 	.get_signal_document = get_signal_document,
 	.scan_revoked = scan_revoked,

@@ -333,6 +333,19 @@ enum result read_claims(struct sqlite_db *db, const struct tenant_id *tenant, st
 	return read_end(db, collect_claims(db, tenant_number, arena, ret_claims, ret_count, note), note);
 }
 
+enum result read_ownership_count(struct sqlite_db *db, const struct serial *claim, int64_t at_ms, size_t *ret_count,
+				 struct note *note)
+{
+	SQL_CLEANUP struct sql query = {0};
+
+	TRY(sql_begin(db, SQL_COUNT_OWNERSHIPS_OF, &query, note));
+	sql_blob(&query, 1, claim->bytes, SERIAL_SIZE);
+	sql_number(&query, 2, at_ms);
+	TRY(sql_row(&query, note));
+	*ret_count = (size_t)sql_column_number(&query, 0);
+	return RESULT_OK;
+}
+
 enum result read_ownership(struct sqlite_db *db, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
 			   struct arena *arena, struct ownership *ret_ownership, struct note *note)
 {

@@ -38,6 +38,8 @@ MUST_USE enum result read_claim(struct sqlite_db *db, const struct tenant_id *te
 				struct claim *ret_claim, struct note *note);
 MUST_USE enum result read_claims(struct sqlite_db *db, const struct tenant_id *tenant, struct arena *arena,
 				 struct claim **ret_claims, size_t *ret_count, struct note *note);
+MUST_USE enum result read_ownership_count(struct sqlite_db *db, const struct serial *claim, int64_t at_ms,
+					  size_t *ret_count, struct note *note);
 MUST_USE enum result read_ownership(struct sqlite_db *db, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
 				    struct arena *arena, struct ownership *ret_ownership, struct note *note);
 MUST_USE enum result read_signal_document(struct sqlite_db *db, const struct tenant_id *tenant,

@@ -15,6 +15,9 @@
 #define REVOKED "revoked_at IS NOT NULL AND not_after > ?1"
 #define LAPSED	"not_after > ?1 AND (taken_at IS NOT NULL OR expires_at <= ?1)"
 
+#define COUNT_WAITING(claim) \
+	"SELECT count(*) FROM ownership WHERE claim = " claim " AND expires_at > ?2 AND taken_at IS NULL"
+
 #define TENANT_COLUMNS "id, check_digit, manifest_required, created_at, telemetry_retention_days"
 
 /* What command_from_row() reads, in its order. */
@@ -218,8 +221,8 @@ const char *const sql_statements[SQL_COUNT] = {
 	[SQL_COUNT_CLAIMS] = "SELECT count(*) FROM claim WHERE tenant = ?1",
 	[SQL_LIST_CLAIMS] = CLAIMS " WHERE c.tenant = ?1 ORDER BY c.number",
 	[SQL_CLAIM_NUMBER] = "SELECT number FROM claim WHERE name = ?1 AND tenant = ?2",
-	[SQL_COUNT_WAITING_OWNERSHIPS] =
-		"SELECT count(*) FROM ownership WHERE claim = ?1 AND expires_at > ?2 AND taken_at IS NULL",
+	[SQL_COUNT_WAITING_OWNERSHIPS] = COUNT_WAITING("?1"),
+	[SQL_COUNT_OWNERSHIPS_OF] = COUNT_WAITING("(SELECT number FROM claim WHERE serial = ?1)"),
 	[SQL_INSERT_OWNERSHIP] =
 		"INSERT INTO ownership (token_sha256, claim, reference_id, serial, spki_sha256, not_before, not_after,"
 		" created_at, expires_at, csr) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

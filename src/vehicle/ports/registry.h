@@ -279,6 +279,9 @@ struct registry_ops {
 	/* Oldest first. */
 	enum result (*list_claims)(struct registry *registry, const struct tenant_id *tenant, struct arena *arena,
 				   struct claim **ret_claims, size_t *ret_count, struct note *note);
+	/* How many wait at at_ms, of the claim with this certificate: 0 to OWNERSHIPS_PER_CLAIM_MAX. */
+	enum result (*count_ownerships)(struct registry *registry, const struct serial *claim, int64_t at_ms,
+					size_t *ret_count, struct note *note);
 	/* RESULT_ABSENT: unknown, used, or over at at_ms. */
 	enum result (*find_ownership)(struct registry *registry, const uint8_t token_sha256[SHA256_SIZE], int64_t at_ms,
 				      struct arena *arena, struct ownership *ret_ownership, struct note *note);

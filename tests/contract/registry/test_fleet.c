@@ -99,6 +99,16 @@ static void insert_claim(const char *name, uint32_t number, uint32_t count_max)
 	COMMIT(REGISTRY, {.kind = REGISTRY_INSERT_CLAIM, .claim = &claim});
 }
 
+/* claim: the number that its serial was made of. */
+static void assert_waiting(uint32_t claim, int64_t at_ms, size_t expected)
+{
+	const struct serial serial = serial_numbered(9000 + claim);
+	size_t waiting = 0;
+
+	ASSERT_OK(ASK(count_ownerships, &serial, at_ms, &waiting, NULL));
+	assert_int_equal(waiting, expected);
+}
+
 static struct ownership ownership_numbered(uint32_t number, const char *claim)
 {
 	struct ownership ownership = {
@@ -666,14 +676,20 @@ static void so_many_of_a_claim_may_wait_and_no_more(void **state)
 		ownerships[i] = ownership_numbered(10000 + i, "plant-7");
 		writes[i] = (struct registry_write){.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &ownerships[i]};
 	}
+	assert_waiting(1, NOW_MS, 0);
+	assert_waiting(3, NOW_MS, 0);
 	commit_ok(REGISTRY, writes, COUNT(writes));
+	assert_waiting(1, NOW_MS, OWNERSHIPS_PER_CLAIM_MAX);
 	REFUSED(REGISTRY, REGISTRY_CONFLICT_OWNERSHIP, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
 	COMMIT(REGISTRY, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &elsewhere});
 	COMMIT(REGISTRY, take_of(&ownerships[5], false, NOW_MS));
+	assert_waiting(1, NOW_MS, OWNERSHIPS_PER_CLAIM_MAX - 1);
+	assert_waiting(2, NOW_MS, 1);
 	COMMIT(REGISTRY, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
 	more = ownership_numbered(40002, "plant-7");
 	REFUSED(REGISTRY, REGISTRY_CONFLICT_OWNERSHIP, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
 	/* Those that lapsed wait no longer. */
+	assert_waiting(1, NOW_MS + OWNERSHIP_LIFETIME_MS, 0);
 	more.created_at_ms = NOW_MS + OWNERSHIP_LIFETIME_MS;
 	more.expires_at_ms = NOW_MS + 2 * OWNERSHIP_LIFETIME_MS;
 	COMMIT(REGISTRY, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
