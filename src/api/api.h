@@ -17,6 +17,7 @@ struct api_audit_state {
 	int64_t checkpoint_age_ms;
 	uint64_t group_count;
 	bool is_failing;
+	char failure[NOTE_SIZE]; /* why it cannot be written or signed; empty while all is well */
 };
 
 /* What the broker counts since it was started, as it last told. */

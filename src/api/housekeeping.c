@@ -20,8 +20,8 @@ struct housekeeping {
 	bool is_woken, is_closing;
 	int64_t refusals_due_ms, clients_due_ms;
 	int64_t gateway_connected_at_ms; /* of the connection that has been given what waits */
-	bool crl_fails, clients_fail, owed_fail, commands_fail,
-		resend_fails; /* so that a lasting failure is logged once */
+	/* So that a lasting failure is logged once. */
+	bool audit_fails, crl_fails, clients_fail, owed_fail, commands_fail, resend_fails;
 };
 
 static void tell(bool *fails, enum result result, const char *event, const struct note *note)
@@ -32,6 +32,19 @@ static void tell(bool *fails, enum result result, const char *event, const struc
 	else if (!now_fails && *fails)
 		log_event(LOG_INFO, event, "works again");
 	*fails = now_fails;
+}
+
+/* Requests hear that the log is away; why it is stands here. */
+static void watch_audit_log(struct housekeeping *housekeeping)
+{
+	const struct api_config *config = &housekeeping->api->config;
+	struct api_audit_state state = {0};
+	struct note note = {0};
+
+	config->audit_state(config->context, &state);
+	memcpy(note.text, state.failure, sizeof(note.text));
+	bool fails = state.is_failing || state.failure[0] != '\0';
+	tell(&housekeeping->audit_fails, fails ? RESULT_UNAVAILABLE : RESULT_OK, "audit-log", &note);
 }
 
 static void pay_owed_leaves(struct housekeeping *housekeeping)
@@ -85,6 +98,7 @@ static void run_once(struct housekeeping *housekeeping)
 		refusals_flush(api->refusals);
 		housekeeping->refusals_due_ms = now_ms + PERIOD_MS;
 	}
+	watch_audit_log(housekeeping);
 	pay_owed_leaves(housekeeping);
 	expire_commands(housekeeping);
 	resend_commands(housekeeping);

@@ -211,6 +211,7 @@ static void tell_audit_state(void *context, struct api_audit_state *ret_state)
 		.group_count = status.group_count,
 		.is_failing = status.is_failing,
 	};
+	memcpy(ret_state->failure, status.failure, sizeof(ret_state->failure));
 }
 
 static void tell_fleet_state(void *context, struct api_fleet_state *ret_state)

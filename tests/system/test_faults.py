@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -153,6 +154,7 @@ def test_failing_disk(own_platform, switch, where, kind, number):
         assert_unavailable(answer)
         ready = platform.operations("/readyz")
         assert ready.status == 503 and ready.json["checks"]["auditLog"] == "failing", ready
+        wait_until(lambda: re.search(f"audit-log.*{os.strerror(number)}", platform.log_path.read_text()), "the log does not say why")
     assert time.monotonic() - began < 10
     assert switch.get("hits") > 0
     switch.clear()
