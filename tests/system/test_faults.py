@@ -155,6 +155,9 @@ def test_failing_disk(own_platform, switch, where, kind, number):
         ready = platform.operations("/readyz")
         assert ready.status == 503 and ready.json["checks"]["auditLog"] == "failing", ready
         wait_until(lambda: re.search(f"audit-log.*{os.strerror(number)}", platform.log_path.read_text()), "the log does not say why")
+        told = subprocess.run([PROGRAMS / "vinveil", "vehicle", "show", reference, "--data", platform.directory], text=True,
+                              capture_output=True, timeout=60)
+        assert told.returncode == 3 and re.search("try again in [0-9]+ s; /readyz", told.stderr), told
     assert time.monotonic() - began < 10
     assert switch.get("hits") > 0
     switch.clear()

@@ -177,6 +177,9 @@ int api_tell_problem(const struct api_answer *answer)
 	}
 	say_error("%.*s (%ld): %.*s [request %.*s]", (int)title.size, (const char *)title.data, answer->status,
 		  (int)detail.size, (const char *)detail.data, (int)request_id.size, (const char *)request_id.data);
+	if (answer->retry_after_s > 0)
+		say_error("try again in %ld s%s", answer->retry_after_s,
+			  answer->status == 503 ? "; /readyz at the operations listener names what is away" : "");
 	return exit_code_of(answer);
 }
 
@@ -193,7 +196,10 @@ static int perform(struct api_connection *connection, struct curl_slist *headers
 			say_error("%s: %s", connection->url, error[0] != '\0' ? error : curl_easy_strerror(code));
 		return EXIT_AWAY;
 	}
+	curl_off_t retry_after_s = 0;
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+	curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after_s);
+	answer->retry_after_s = (long)retry_after_s;
 	if (answer->body.size > 0 && json_read(buf_span(&answer->body), &answer->json, NULL) != RESULT_OK)
 		answer->json = NULL;
 	int exit_code = exit_code_of(answer);

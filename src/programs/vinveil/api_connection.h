@@ -24,6 +24,7 @@ struct api_connection {
 
 struct api_answer {
 	long status;
+	long retry_after_s; /* what Retry-After says; 0: nothing */
 	struct buf body;
 	json_t *json; /* NULL when the body is not JSON */
 };
@@ -38,7 +39,7 @@ void api_connection_close(struct api_connection *connection);
 
 /*
  * One request. content_type NULL: no body. EXIT_DONE when the answer's status is 2xx; otherwise the problem has
- * been told (title, detail, request ID) and the exit code fits it. The answer is the caller's either way.
+ * been told (title, detail, request ID, when to try again) and the exit code fits it. The answer is the caller's either way.
  */
 int api_request(struct api_connection *connection, const char *method, const char *path, const char *content_type,
 		struct span body, struct api_answer *ret_answer);
