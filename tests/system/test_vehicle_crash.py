@@ -132,6 +132,13 @@ def test_what_was_acknowledged_is_stored_once(own_platform, tmp_path):
     assert all(kills[name] > 0 for name in DAEMONS), kills
 
 
+def is_refused(vehicle):
+    connection = vehicle.connection()
+    code = connection.connect(expect=None)
+    connection.close()
+    return code != 0
+
+
 @pytest.mark.parametrize("name", ["mosquitto", "vinveild"])
 def test_a_revoked_certificate_stays_out_whatever_restarts(own_platform, tmp_path, name):
     platform = own_platform("--rate-limit", "10000")
@@ -145,13 +152,30 @@ def test_a_revoked_certificate_stays_out_whatever_restarts(own_platform, tmp_pat
         "/v1/tcu-changes", {"referenceId": vehicle.id, "deviceId": "OLD-TCU", "newDeviceId": "NEW-TCU"})
     assert answer.status == 200, answer
     if name == "vinveild":
+        # A daemon may die between its answer and the cut: that is the next test's.
+        eventually("the broker has heard", lambda: is_refused(vehicle))
         kill(platform, ["vinveild"])
     # From here on, at every instant: refused because the list is stale, or because it names the certificate.
     until = time.monotonic() + 4
     while time.monotonic() < until:
-        connection = vehicle.connection()
-        assert connection.connect(expect=None) != 0, "a revoked certificate connected"
-        connection.close()
+        assert is_refused(vehicle), "a revoked certificate connected"
         time.sleep(0.02)
     wait_ready(platform)
     vehicle.connect(expect=135).close()
+
+
+def test_a_daemon_that_dies_at_its_answer_cuts_when_it_is_back(own_platform, tmp_path):
+    """The revocation is durable before the answer, whether or not the broker has heard of it."""
+    platform = own_platform()
+    vehicle = Vehicle(platform, tmp_path, make_vin(7_100_001), "OLD-TCU")
+    connection = vehicle.connect()
+    platform.load_devices("NEW-TCU")
+    answer = platform.client("service-center").post(
+        "/v1/tcu-changes", {"referenceId": vehicle.id, "deviceId": "OLD-TCU", "newDeviceId": "NEW-TCU"})
+    kill(platform, ["vinveild"])
+    assert answer.status == 200, answer
+    assert connection.wait_closed(30) is not None, "a revoked session lives on"
+    assert is_refused(vehicle)
+    wait_ready(platform)
+    vehicle.connect(expect=135).close()
+    vehicle.close()
