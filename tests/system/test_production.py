@@ -217,7 +217,7 @@ class Installation:
         """Of every directory and file but locks and segments: who reads and who writes it, beside root."""
         who = {"keyd": self.keyd, "vinveild": self.vinveild, "broker": self.broker, "ingest": self.ingest}
         paths = sorted(path for path in [self.data, *self.data.rglob("*")]
-                       if path.suffix not in (".lock", ".spool") and path.name not in ("lock", "next"))
+                       if path.suffix not in (".lock", ".spool", ".next") and path.name != "lock")
         rights = {key: user.rights(paths) for key, user in who.items()}
         for i, path in enumerate(paths):
             if not path.exists():

@@ -18,8 +18,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAGIC	    "VVSPOOL\n"
-#define NAME_LENGTH 22 /* 16 digits and ".spool" */
+#define MAGIC		"VVSPOOL\n"
+#define NUMBER_DIGITS	16
+#define ENDING		".spool"
+#define PREPARED_ENDING ".next"
 
 _Static_assert(sizeof(struct record_header) == 40, "a record's header is 40 bytes on disk");
 _Static_assert(offsetof(struct segment_header, is_finished) == 44, "the header's layout is on disk");
@@ -100,7 +102,12 @@ enum result segment_search(const struct segment *segment, size_t offset, size_t 
 
 void segment_file_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
 {
-	snprintf(ret_name, SEGMENT_NAME_SIZE, "%016" PRIx64 ".spool", number);
+	snprintf(ret_name, SEGMENT_NAME_SIZE, "%0*" PRIx64 ENDING, NUMBER_DIGITS, number);
+}
+
+void segment_prepared_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE])
+{
+	snprintf(ret_name, SEGMENT_NAME_SIZE, "%0*" PRIx64 PREPARED_ENDING, NUMBER_DIGITS, number);
 }
 
 static uint32_t header_crc(const struct segment_header *header)
@@ -142,15 +149,22 @@ static enum result fill_new(int fd, uint64_t number, size_t size, mode_t mode, s
 enum result segment_make(int directory, uint64_t number, size_t size, mode_t mode, struct segment *ret_segment,
 			 struct note *note)
 {
-	FD_CLEANUP int fd =
-		openat(directory, SEGMENT_NEXT_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-	enum result result;
+	char name[SEGMENT_NAME_SIZE];
+	struct segment segment = {0};
 
+	segment_prepared_name(number, name);
+	FD_CLEANUP int fd = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fail(note, "making", "a segment");
-	result = fill_new(fd, number, size, mode, ret_segment, note);
-	if (result != RESULT_OK)
-		unlinkat(directory, SEGMENT_NEXT_NAME, 0);
+	enum result result = fill_new(fd, number, size, mode, &segment, note);
+	if (result == RESULT_OK && fsync(directory) != 0)
+		result = fail(note, "syncing", "the directory");
+	if (result == RESULT_OK) {
+		*ret_segment = segment;
+		return RESULT_OK;
+	}
+	segment_unmap(&segment);
+	unlinkat(directory, name, 0);
 	return result;
 }
 
@@ -163,13 +177,11 @@ static enum result check_header(const struct segment_header *header, uint64_t nu
 	return is_right ? RESULT_OK : RESULT_CORRUPT;
 }
 
-enum result segment_map(int directory, uint64_t number, struct segment *ret_segment, struct note *note)
+static enum result map(int directory, const char *name, uint64_t number, struct segment *ret_segment, struct note *note)
 {
-	char name[SEGMENT_NAME_SIZE];
 	struct stat status;
 	struct segment segment = {.number = number};
 
-	segment_file_name(number, name);
 	FD_CLEANUP int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return RESULT_ABSENT;
@@ -192,6 +204,22 @@ enum result segment_map(int directory, uint64_t number, struct segment *ret_segm
 	segment.tag = segment_header(&segment)->tag;
 	*ret_segment = segment;
 	return RESULT_OK;
+}
+
+enum result segment_map(int directory, uint64_t number, struct segment *ret_segment, struct note *note)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_file_name(number, name);
+	return map(directory, name, number, ret_segment, note);
+}
+
+enum result segment_map_prepared(int directory, uint64_t number, struct segment *ret_segment, struct note *note)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_prepared_name(number, name);
+	return map(directory, name, number, ret_segment, note);
 }
 
 void segment_unmap(struct segment *segment)
@@ -218,13 +246,13 @@ enum result segment_finish(int directory, uint64_t number, struct note *note)
 
 /* ---- all files ------------------------------------------------------------------------------------------ */
 
-static bool parse_name(const char *name, uint64_t *ret_number)
+static bool parse_name(const char *name, const char *ending, uint64_t *ret_number)
 {
 	uint64_t number = 0;
 
-	if (strlen(name) != NAME_LENGTH || strcmp(name + 16, ".spool") != 0)
+	if (strlen(name) != NUMBER_DIGITS + strlen(ending) || strcmp(name + NUMBER_DIGITS, ending) != 0)
 		return false;
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < NUMBER_DIGITS; i++) {
 		const char *digits = "0123456789abcdef", *digit = strchr(digits, name[i]);
 
 		if (digit == NULL)
@@ -255,7 +283,7 @@ static enum result list_add(struct segment_list *list, uint64_t number)
 	return RESULT_OK;
 }
 
-enum result segment_list_read(int directory, struct segment_list *ret_list, struct note *note)
+static enum result list_read(int directory, const char *ending, struct segment_list *ret_list, struct note *note)
 {
 	SEGMENT_LIST_CLEANUP struct segment_list list = {0};
 	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -271,7 +299,7 @@ enum result segment_list_read(int directory, struct segment_list *ret_list, stru
 		return result;
 	}
 	while (result == RESULT_OK && (entry = readdir(stream)) != NULL)
-		if (parse_name(entry->d_name, &number))
+		if (parse_name(entry->d_name, ending, &number))
 			result = list_add(&list, number);
 	closedir(stream);
 	TRY(result);
@@ -280,6 +308,16 @@ enum result segment_list_read(int directory, struct segment_list *ret_list, stru
 	*ret_list = list;
 	list = (struct segment_list){0};
 	return RESULT_OK;
+}
+
+enum result segment_list_read(int directory, struct segment_list *ret_list, struct note *note)
+{
+	return list_read(directory, ENDING, ret_list, note);
+}
+
+enum result segment_list_read_prepared(int directory, struct segment_list *ret_list, struct note *note)
+{
+	return list_read(directory, PREPARED_ENDING, ret_list, note);
 }
 
 void segment_list_release(struct segment_list *list)

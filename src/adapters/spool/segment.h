@@ -14,7 +14,6 @@
 #define SEGMENT_HEADER_SIZE ((size_t)4096)
 #define SEGMENT_SIZE_MIN    (SPOOL_BODY_SIZE_MAX + SEGMENT_HEADER_SIZE)
 #define SEGMENT_NAME_SIZE   32
-#define SEGMENT_NEXT_NAME   "next" /* the one that is prepared ahead */
 #define POSITION_NAME	    "position"
 #define WAKE_NAME	    "wake"
 #define WAKE_SIZE	    ((size_t)4096)
@@ -99,12 +98,17 @@ MUST_USE enum result segment_search(const struct segment *segment, size_t offset
 /* ---- files ---------------------------------------------------------------------------------------------- */
 
 void segment_file_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE]);
+/* Of one that is prepared ahead: no reader looks at it. */
+void segment_prepared_name(uint64_t number, char ret_name[static SEGMENT_NAME_SIZE]);
 
-/* Makes SEGMENT_NEXT_NAME, whole and durable, and maps it. RESULT_UNAVAILABLE: no room, or the disk fails. */
+/* Makes a prepared one, whole, durable and with a durable name, and maps it. RESULT_UNAVAILABLE: no room, or the disk
+   fails. */
 MUST_USE enum result segment_make(int directory, uint64_t number, size_t size, mode_t mode, struct segment *ret_segment,
 				  struct note *note);
 /* Maps one for reading. RESULT_ABSENT: not there; RESULT_CORRUPT: its header is not right. */
 MUST_USE enum result segment_map(int directory, uint64_t number, struct segment *ret_segment, struct note *note);
+MUST_USE enum result segment_map_prepared(int directory, uint64_t number, struct segment *ret_segment,
+					  struct note *note);
 void segment_unmap(struct segment *segment);
 /* Says of a segment whose writer died that nothing will follow. */
 MUST_USE enum result segment_finish(int directory, uint64_t number, struct note *note);
@@ -115,6 +119,7 @@ struct segment_list {
 	size_t count;
 };
 MUST_USE enum result segment_list_read(int directory, struct segment_list *ret_list, struct note *note);
+MUST_USE enum result segment_list_read_prepared(int directory, struct segment_list *ret_list, struct note *note);
 void segment_list_release(struct segment_list *list);
 #define SEGMENT_LIST_CLEANUP __attribute__((cleanup(segment_list_release)))
 

@@ -6,8 +6,8 @@
  *
  *   DIRECTORY/                  0700 or 0770 (a group that both processes share)
  *     %016x.spool               segments, in order; allocated (posix_fallocate) before they are mapped
+ *     %016x.next                the segment that is prepared ahead
  *     position                  where the reader stands (spool_mark); it may lag behind, so records may come twice
- *     next                      the segment that is prepared ahead
  *     wake                      a word that the reader sleeps on
  *     writer.lock, reader.lock  held by whoever writes and reads
  */

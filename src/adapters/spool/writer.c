@@ -45,13 +45,12 @@ struct spool_writer {
 	pthread_cond_t to_helper, to_appender;
 	/* Under the mutex. */
 	struct written *oldest, *newest; /* what is not yet synced and unmapped, in order; newest is current */
-	struct written *prepared;	 /* under its temporary name */
+	struct written *prepared;	 /* under its name of a prepared one */
 	uint64_t last_number;		 /* of the newest that has a number */
 	uint32_t segments;		 /* unfreed, as last counted */
 	bool is_full;			 /* no segment was prepared, because there are segments_max */
 	bool is_unable;			 /* … because it failed */
 	bool is_sync_failing;
-	bool must_sync_directory;
 	bool is_closing;
 };
 
@@ -110,24 +109,15 @@ static struct written *next_of(struct spool_writer *writer, struct written *writ
 	return next;
 }
 
-/* A record is durable when its pages are and its segment's name is. */
+/* A record is durable when its pages are: its segment has had a durable name since it was prepared. */
 static void sync_all(struct spool_writer *writer)
 {
-	bool is_fine = true, must_sync_directory;
+	bool is_fine = true;
 	struct written *written = NULL;
 
-	pthread_mutex_lock(&writer->mutex);
-	must_sync_directory = writer->must_sync_directory;
-	writer->must_sync_directory = false;
-	pthread_mutex_unlock(&writer->mutex);
-	if (must_sync_directory && fsync(writer->directory) != 0)
-		is_fine = false;
-	else
-		must_sync_directory = false;
 	while ((written = next_of(writer, written)) != NULL)
 		is_fine = sync_one(written) && is_fine;
 	pthread_mutex_lock(&writer->mutex);
-	writer->must_sync_directory |= must_sync_directory;
 	writer->is_sync_failing = !is_fine;
 	pthread_mutex_unlock(&writer->mutex);
 	drop_oldest(writer);
@@ -213,7 +203,7 @@ static bool is_wanted(const struct spool_writer *writer)
 
 static bool must_retry(const struct spool_writer *writer)
 {
-	return writer->prepared == NULL || writer->is_sync_failing || writer->must_sync_directory ||
+	return writer->prepared == NULL || writer->is_sync_failing ||
 	       (writer->oldest != NULL && writer->oldest->is_retired);
 }
 
@@ -287,13 +277,24 @@ static void *help(void *context)
 
 /* ---- appending -------------------------------------------------------------------------------------------- */
 
+/*
+ * From here on the reader sees it. A power cut may take this name back, but not the one it has had as a prepared one:
+ * the next writer finds it under either, and nobody's number comes again while a reader has a position in it.
+ */
+static int give_name(int directory, uint64_t number)
+{
+	char prepared[SEGMENT_NAME_SIZE], name[SEGMENT_NAME_SIZE];
+
+	segment_prepared_name(number, prepared);
+	segment_file_name(number, name);
+	return renameat(directory, prepared, directory, name);
+}
+
 static enum result take_prepared(struct spool_writer *writer)
 {
 	struct written *prepared = writer->prepared;
-	char name[SEGMENT_NAME_SIZE];
 
-	segment_file_name(prepared->segment.number, name);
-	if (renameat(writer->directory, SEGMENT_NEXT_NAME, writer->directory, name) != 0)
+	if (give_name(writer->directory, prepared->segment.number) != 0)
 		return RESULT_UNAVAILABLE;
 	/* The next one has its name before this one says that it is the last of its own: the reader finds it. */
 	if (writer->current != NULL) {
@@ -308,7 +309,6 @@ static enum result take_prepared(struct spool_writer *writer)
 	writer->prepared = NULL;
 	writer->last_number = prepared->segment.number;
 	writer->segments++;
-	writer->must_sync_directory = true;
 	writer->offset = SEGMENT_HEADER_SIZE;
 	return RESULT_OK;
 }
@@ -404,43 +404,111 @@ void spool_writer_status(struct spool_writer *writer, struct spool_status *ret_s
 
 /* ---- opening and closing ---------------------------------------------------------------------------------- */
 
-/* Did nobody ever append to it? Then it need not stay: else a daemon that dies at once, again and again, would fill the
-   spool with segments of nothing. */
+/* What an earlier writer made and nobody ever appended to. */
+struct unused {
+	uint64_t named; /* the newest segment; 0: it was used */
+	struct segment_list prepared;
+};
+
+static void unused_release(struct unused *unused)
+{
+	segment_list_release(&unused->prepared);
+}
+#define UNUSED_CLEANUP __attribute__((cleanup(unused_release)))
+
+static bool has_records(const struct segment *segment)
+{
+	struct spool_record record;
+	size_t ignored;
+
+	return segment_look_at(segment, SEGMENT_HEADER_SIZE, &record, &ignored) != SEGMENT_EMPTY ||
+	       segment_search(segment, SEGMENT_HEADER_SIZE, &ignored) == RESULT_OK;
+}
+
+/*
+ * One that has records was given its name, and a power cut took that back. One that is not whole was never given one.
+ * Others stay until this writer has a segment: their numbers are counted on from.
+ */
+static enum result adopt_prepared(struct spool_writer *writer, struct segment_list *unused, struct note *note)
+{
+	size_t kept = 0;
+
+	TRY(segment_list_read_prepared(writer->directory, unused, note));
+	for (size_t i = 0; i < unused->count; i++) {
+		uint64_t number = unused->numbers[i];
+		struct segment segment = {0};
+		enum result result = segment_map_prepared(writer->directory, number, &segment, note);
+
+		if (result == RESULT_UNAVAILABLE)
+			return result;
+		bool is_used = result == RESULT_OK && has_records(&segment);
+		segment_unmap(&segment);
+		if (is_used && give_name(writer->directory, number) != 0) {
+			note_set(note, "spool: renaming a segment: %s", strerror(errno));
+			return RESULT_UNAVAILABLE;
+		}
+		if (!is_used)
+			unused->numbers[kept++] = number;
+		writer->last_number = number;
+	}
+	unused->count = kept;
+	return RESULT_OK;
+}
+
 static bool is_unused(int directory, uint64_t number)
 {
 	struct segment segment;
-	struct spool_record record;
-	size_t ignored;
-	bool is_empty;
 
 	if (segment_map(directory, number, &segment, NULL) != RESULT_OK)
 		return false;
-	is_empty = segment_look_at(&segment, SEGMENT_HEADER_SIZE, &record, &ignored) == SEGMENT_EMPTY &&
-		   segment_search(&segment, SEGMENT_HEADER_SIZE, &ignored) == RESULT_ABSENT;
+	bool is_empty = !has_records(&segment);
 	segment_unmap(&segment);
 	return is_empty;
 }
 
-/* Finishes what an earlier writer left, and says behind which number to go on. */
-static enum result take_over(struct spool_writer *writer, uint64_t *ret_unused, struct note *note)
+static void count_on_from(struct spool_writer *writer, uint64_t number)
+{
+	if (number > writer->last_number)
+		writer->last_number = number;
+}
+
+/* Finishes what an earlier writer left, and finds behind which number to go on. */
+static enum result take_over(struct spool_writer *writer, struct unused *unused, struct note *note)
 {
 	SEGMENT_LIST_CLEANUP struct segment_list list = {0};
 	struct spool_position position = {0};
 
-	if (unlinkat(writer->directory, SEGMENT_NEXT_NAME, 0) != 0 && errno != ENOENT) {
-		note_set(note, "spool: removing %s: %s", SEGMENT_NEXT_NAME, strerror(errno));
-		return RESULT_UNAVAILABLE;
-	}
+	TRY(adopt_prepared(writer, &unused->prepared, note));
 	TRY(segment_list_read(writer->directory, &list, note));
 	for (size_t i = 0; i < list.count; i++)
 		TRY(segment_finish(writer->directory, list.numbers[i], note));
 	if (list.count > 0) {
-		writer->last_number = list.numbers[list.count - 1];
-		*ret_unused = is_unused(writer->directory, writer->last_number) ? writer->last_number : 0;
+		uint64_t newest = list.numbers[list.count - 1];
+
+		unused->named = is_unused(writer->directory, newest) ? newest : 0;
+		count_on_from(writer, newest);
 	}
-	if (spool_position_read(writer->directory, &position) == RESULT_OK && position.segment > writer->last_number)
-		writer->last_number = position.segment;
+	if (spool_position_read(writer->directory, &position) == RESULT_OK)
+		count_on_from(writer, position.segment);
+	/* A reader's store may have a position in a spool that was here before. */
+	if (writer->last_number == 0)
+		writer->last_number = (uint64_t)clock_now_ms(writer->clock);
 	return RESULT_OK;
+}
+
+/* Else a daemon that dies at once, again and again, would fill the spool with segments of nothing. */
+static void remove_unused(const struct spool_writer *writer, const struct unused *unused)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	if (unused->named != 0) {
+		segment_file_name(unused->named, name);
+		unlinkat(writer->directory, name, 0);
+	}
+	for (size_t i = 0; i < unused->prepared.count; i++) {
+		segment_prepared_name(unused->prepared.numbers[i], name);
+		unlinkat(writer->directory, name, 0);
+	}
 }
 
 static enum result start_helper(struct spool_writer *writer)
@@ -483,8 +551,7 @@ static void release(struct spool_writer *writer)
 
 static enum result begin(struct spool_writer *writer, const char *path, struct note *note)
 {
-	char name[SEGMENT_NAME_SIZE];
-	uint64_t unused = 0;
+	UNUSED_CLEANUP struct unused unused = {0};
 
 	TRY(spool_directory_open(path, WRITER_LOCK_NAME, &writer->directory, &writer->lock, &writer->mode, note));
 	TRY(spool_wake_map(writer->directory, writer->mode, &writer->wake_word, note));
@@ -497,10 +564,8 @@ static enum result begin(struct spool_writer *writer, const char *path, struct n
 			 writer->segment_size, path);
 		return RESULT_UNAVAILABLE; /* with the helper running */
 	}
-	if (unused != 0 && writer->current != NULL) {
-		segment_file_name(unused, name);
-		unlinkat(writer->directory, name, 0);
-	}
+	if (writer->current != NULL)
+		remove_unused(writer, &unused);
 	spool_wake(writer->wake_word); /* what was left is finished */
 	return RESULT_OK;
 }
@@ -543,6 +608,8 @@ static void free_written(struct written *written)
 
 void spool_writer_close(struct spool_writer *writer)
 {
+	char name[SEGMENT_NAME_SIZE];
+
 	if (writer == NULL)
 		return;
 	pthread_mutex_lock(&writer->mutex);
@@ -558,7 +625,8 @@ void spool_writer_close(struct spool_writer *writer)
 		free_written(written);
 	}
 	if (writer->prepared != NULL) {
-		unlinkat(writer->directory, SEGMENT_NEXT_NAME, 0);
+		segment_prepared_name(writer->prepared->segment.number, name);
+		unlinkat(writer->directory, name, 0);
 		free_written(writer->prepared);
 	}
 	pthread_mutex_destroy(&writer->mutex);

@@ -75,9 +75,8 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int tear_down(void **state)
+static void remove_files(const struct fixture *fixture)
 {
-	struct fixture *fixture = *state;
 	DIR *directory = opendir(fixture->directory);
 	struct dirent *entry;
 
@@ -85,6 +84,13 @@ static int tear_down(void **state)
 		unlinkat(dirfd(directory), entry->d_name, 0);
 	if (directory != NULL)
 		closedir(directory);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+
+	remove_files(fixture);
 	rmdir(fixture->directory);
 	free(fixture);
 	return 0;
@@ -379,29 +385,106 @@ static void test_a_new_writer_begins_behind_and_nothing_is_lost(void **state)
 	for (int i = 0; i < 5; i++)
 		spool_writer_close(open_writer(fixture));
 	assert_true(count_files(fixture, ".spool") <= before + 1);
-	assert_int_equal(count_files(fixture, "next"), 0);
+	assert_int_equal(count_files(fixture, ".next"), 0);
 }
 
-/* After a power cut the store may know of records that the spool has lost. */
+/* ---- after a power cut ------------------------------------------------------------------------------------ */
+
+/* Appends the numbers below count, reads them, and ends as a cut ends it: where the reader's store has it. */
+static struct spool_position spool_of(const struct fixture *fixture, uint64_t count)
+{
+	struct spool_writer *writer = open_writer(fixture);
+	struct spool_reader *reader = open_reader(fixture, NULL);
+	struct spool_position after = {0};
+
+	for (uint64_t i = 0; i < count; i++)
+		assert_int_equal(append_number(writer, i), RESULT_OK);
+	for (uint64_t i = 0; i < count; i++)
+		expect_number(reader, i, &after);
+	spool_reader_close(reader);
+	spool_writer_close(writer);
+	return after;
+}
+
+/* As if the segment had never got its name; with or without what was appended to it. */
+static void take_name_back(const struct fixture *fixture, uint64_t number, bool with_records)
+{
+	char name[SEGMENT_NAME_SIZE], prepared[SEGMENT_NAME_SIZE];
+	int directory = open(fixture->directory, O_RDONLY | O_DIRECTORY);
+
+	segment_file_name(number, name);
+	segment_prepared_name(number, prepared);
+	assert_int_equal(renameat(directory, name, directory, prepared), 0);
+	int fd = openat(directory, prepared, O_RDWR);
+	if (!with_records) {
+		assert_int_equal(ftruncate(fd, SEGMENT_HEADER_SIZE), 0);
+		assert_int_equal(ftruncate(fd, SMALL_SEGMENT), 0);
+	}
+	close(fd);
+	close(directory);
+}
+
+static void test_a_name_that_a_cut_took_back_loses_nothing(void **state)
+{
+	const struct fixture *fixture = *state;
+
+	for (int with_records = 0; with_records <= 1; with_records++) {
+		struct spool_position after = spool_of(fixture, 3), none = {0};
+		struct spool_writer *writer;
+		struct spool_reader *reader;
+
+		take_name_back(fixture, after.segment, with_records);
+		writer = open_writer(fixture);
+		assert_int_equal(append_number(writer, 10), RESULT_OK);
+		reader = open_reader(fixture, &after);
+		expect_number(reader, 10, &after);
+		spool_reader_close(reader);
+		reader = open_reader(fixture, &none);
+		for (uint64_t i = 0; i < (with_records ? 3 : 0); i++)
+			expect_number(reader, i, NULL);
+		expect_number(reader, 10, NULL);
+		assert_int_equal(spool_mark(reader, &after, NULL), RESULT_OK);
+		spool_reader_close(reader);
+		spool_writer_close(writer);
+		assert_int_equal(count_files(fixture, ".next"), 0);
+		remove_files(fixture);
+	}
+}
+
+/* The reader's store knows of records that the spool has lost. */
 static void test_a_reader_that_is_ahead_goes_on_with_what_comes(void **state)
 {
 	const struct fixture *fixture = *state;
+	struct spool_position ahead = spool_of(fixture, 1);
 	struct spool_writer *writer = open_writer(fixture);
-	struct spool_position ahead = {.segment = 1, .offset = SEGMENT_HEADER_SIZE + 80000};
-	struct spool_reader *reader = open_reader(fixture, &ahead);
+	struct spool_reader *reader;
 
-	assert_int_equal(append_number(writer, 1), RESULT_OK);
-	assert_int_equal(read_any(reader), RESULT_ABSENT);
-	spool_writer_close(writer);
-	writer = open_writer(fixture);
+	ahead.offset += 80000;
+	reader = open_reader(fixture, &ahead);
 	assert_int_equal(append_number(writer, 2), RESULT_OK);
 	expect_number(reader, 2, NULL);
 	spool_reader_close(reader);
-	/* … or of segments, when the directory was made anew. */
-	ahead.segment = 900;
+	/* … or of segments. */
+	ahead.segment += 900;
 	reader = open_reader(fixture, &ahead);
-	expect_number(reader, 1, NULL);
+	expect_number(reader, 0, NULL);
 	expect_number(reader, 2, NULL);
+	spool_reader_close(reader);
+	spool_writer_close(writer);
+}
+
+static void test_a_spool_that_was_made_anew_is_read_from_its_start(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct spool_position after = spool_of(fixture, 3);
+	struct spool_writer *writer;
+
+	remove_files(fixture);
+	usleep(2000); /* numbers begin at the clock's milliseconds */
+	writer = open_writer(fixture);
+	assert_int_equal(append_number(writer, 1), RESULT_OK);
+	struct spool_reader *reader = open_reader(fixture, &after);
+	expect_number(reader, 1, NULL);
 	spool_reader_close(reader);
 	spool_writer_close(writer);
 }
@@ -445,17 +528,21 @@ static void test_a_damaged_position_means_the_start(void **state)
 
 /* ---- damage ----------------------------------------------------------------------------------------------- */
 
-static void overwrite(const struct fixture *fixture, uint64_t segment, size_t offset, const void *bytes, size_t size)
+/* In the first segment. */
+static void overwrite(const struct fixture *fixture, size_t offset, const void *bytes, size_t size)
 {
-	char name[SEGMENT_NAME_SIZE], path[PATH_SIZE];
-	int fd;
+	SEGMENT_LIST_CLEANUP struct segment_list list = {0};
+	char name[SEGMENT_NAME_SIZE];
+	int directory = open(fixture->directory, O_RDONLY | O_DIRECTORY);
 
-	segment_file_name(segment, name);
-	assert_int_equal(path_join(fixture->directory, name, path), RESULT_OK);
-	fd = open(path, O_WRONLY);
+	assert_int_equal(segment_list_read(directory, &list, NULL), RESULT_OK);
+	assert_true(list.count > 0);
+	segment_file_name(list.numbers[0], name);
+	int fd = openat(directory, name, O_WRONLY);
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, bytes, size, (off_t)offset), (ssize_t)size);
 	close(fd);
+	close(directory);
 }
 
 /* Ten records; gives where each begins. */
@@ -484,9 +571,9 @@ static void test_damaged_records_are_skipped(void **state)
 	struct note note = {0};
 
 	append_ten(fixture, writer, starts);
-	overwrite(fixture, 1, starts[3] + 50, "x", 1);		 /* a body */
-	overwrite(fixture, 1, starts[6], zeros, sizeof(zeros));	 /* a page that was never written */
-	overwrite(fixture, 1, starts[9], "\xff\xff\xff\x7f", 4); /* a length, and nothing behind it */
+	overwrite(fixture, starts[3] + 50, "x", 1);	      /* a body */
+	overwrite(fixture, starts[6], zeros, sizeof(zeros));  /* a page that was never written */
+	overwrite(fixture, starts[9], "\xff\xff\xff\x7f", 4); /* a length, and nothing behind it */
 	struct spool_reader *reader = open_reader(fixture, NULL);
 	for (uint64_t i = 0; i < 3; i++)
 		expect_number(reader, i, NULL);
@@ -516,7 +603,7 @@ static void test_a_damaged_record_in_a_live_segment_does_not_stop_what_follows(v
 	size_t starts[11];
 
 	append_ten(fixture, writer, starts);
-	overwrite(fixture, 1, starts[9] + 8, "xx", 2);
+	overwrite(fixture, starts[9] + 8, "xx", 2);
 	struct spool_reader *reader = open_reader(fixture, NULL);
 	for (uint64_t i = 0; i < 9; i++)
 		expect_number(reader, i, NULL);
@@ -544,7 +631,7 @@ static void test_a_forged_record_in_a_body_is_never_read(void **state)
 	forged->crc = record_crc(forged, RECORD_HEADER_SIZE);
 	assert_int_equal(spool_append(writer, &record), RESULT_OK);
 	assert_int_equal(append_number(writer, 1), RESULT_OK);
-	overwrite(fixture, 1, SEGMENT_HEADER_SIZE + 8, "x", 1);
+	overwrite(fixture, SEGMENT_HEADER_SIZE + 8, "x", 1);
 	struct spool_reader *reader = open_reader(fixture, NULL);
 	assert_int_equal(read_any(reader), RESULT_CORRUPT);
 	expect_number(reader, 1, NULL);
@@ -561,7 +648,7 @@ static void test_a_segment_without_its_header_is_passed_by(void **state)
 
 	assert_int_equal(append_number(writer, 0), RESULT_OK);
 	spool_writer_close(writer);
-	overwrite(fixture, 1, 16, "\x07", 1);
+	overwrite(fixture, 16, "\x07", 1);
 	assert_int_equal(path_join(fixture->directory, "0000000000000002.spool", path), RESULT_OK);
 	assert_int_equal(file_replace(path, span_of("short", 5), 0600, NULL), RESULT_OK);
 	writer = open_writer(fixture);
@@ -776,7 +863,9 @@ int main(void)
 		TEST(test_everything_comes_in_order_over_segments),
 		TEST(test_a_reader_goes_on_where_it_marked),
 		TEST(test_a_new_writer_begins_behind_and_nothing_is_lost),
+		TEST(test_a_name_that_a_cut_took_back_loses_nothing),
 		TEST(test_a_reader_that_is_ahead_goes_on_with_what_comes),
+		TEST(test_a_spool_that_was_made_anew_is_read_from_its_start),
 		TEST(test_numbers_go_on_behind_the_readers_position),
 		TEST(test_a_damaged_position_means_the_start),
 		TEST(test_damaged_records_are_skipped),
