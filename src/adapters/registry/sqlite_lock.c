@@ -10,7 +10,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"; 0 when it is not to be found there. */
+/* /proc/locks is read in pieces, and what others lock and unlock in between shifts it: a line may be missed. */
+#define LOOKS_MAX 5
+
+/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"; 0 when it is not to be found there. */
 static int find_holder(int fd)
 {
 	struct stat status;
@@ -40,8 +43,10 @@ static int find_holder(int fd)
 static void name_holder(const char *path, int fd, struct note *note)
 {
 	char name_path[64], name[32] = "unknown";
-	int holder = find_holder(fd);
+	int holder = 0;
 
+	for (int i = 0; i < LOOKS_MAX && holder == 0; i++)
+		holder = find_holder(fd);
 	if (holder == 0) {
 		note_set(note, "%s is in use", path);
 		return;
