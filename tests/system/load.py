@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from installation import Answer, Client
 
+CLIENTS = ("factory", "crm", "service-center", "investigator", "approver", "admin")
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -73,7 +74,8 @@ class Worker(threading.Thread):
         self.platform, self.account, self.number = platform, account, number
         self.random = random.Random(f"{seed} {number}")
         self.make_vin, self.races = make_vin, races
-        self.clients, self.devices, self.mine = {}, [], []
+        self.devices, self.mine = [], []
+        self.clients = {name: platform.new_client(name, kind=OneShot, timeout=10) for name in CLIENTS}
         self.ending = threading.Event()
         self.serial = 0
 
@@ -96,8 +98,6 @@ class Worker(threading.Thread):
     # ---- asking until there is an answer ----
 
     def once(self, client, path, body, action, **options):
-        if client not in self.clients:
-            self.clients[client] = self.platform.new_client(client, kind=OneShot, timeout=10)
         request_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
         headers = {"Request-Id": request_id, **options.pop("headers", {})}
         answer = self.clients[client].request("POST", path, body, headers=headers, **options)

@@ -3,74 +3,21 @@
 VINVEIL_VEHICLE_KILLS (default 25) says how often, VINVEIL_SEED which choices.
 """
 import collections
-import itertools
 import os
 import random
 import signal
-import threading
 import time
 
 import pytest
 
 from conftest import make_vin
-from mqtt import Publisher, Vehicle, eventually
+from driving import Driver, wait_stored
+from mqtt import Vehicle, eventually
 
 KILLS = int(os.environ.get("VINVEIL_VEHICLE_KILLS", "25"))
 SEED = os.environ.get("VINVEIL_SEED", "vehicles 1")
 VEHICLES = 6
 DAEMONS = ("vinveil-ingest", "mosquitto", "vinveild", "vinveil-keyd")
-START_MS = int(time.time() * 1000) - 600_000  # within every retention
-
-
-class Driver(threading.Thread):
-    """Sends numbered telemetry for as long as it lives, whatever happens to the connection; all of it is acknowledged."""
-
-    def __init__(self, vehicle):
-        super().__init__(daemon=True)
-        self.vehicle, self.ending = vehicle, threading.Event()
-        self.numbers, self.fault = set(), None
-
-    def run(self):
-        publisher = Publisher(self.vehicle)
-        try:
-            for number in itertools.takewhile(lambda _: not self.ending.is_set(), itertools.count(1)):
-                publisher.publish(f"vehicles/{self.vehicle.id}/signals",
-                                  {"timestamp": START_MS + number, "signals": {"Vehicle.TraveledDistance": number}})
-                self.numbers.add(number)
-                time.sleep(0.005)
-        except Exception as error:  # a thread's error would else be lost
-            self.fault = f"{self.vehicle.id}: {error!r}"
-        publisher.close()
-
-    def finish(self):
-        self.ending.set()
-        self.join(90)
-        assert self.fault is None, self.fault
-        return self.numbers
-
-
-def stored_numbers(platform, vehicle):
-    """[value] of every point of the vehicle's TraveledDistance, page by page."""
-    numbers, cursor = [], ""
-    while cursor is not None:
-        answer = platform.client("crm").get(f"/v1/vehicles/{vehicle.id}/signals?name=Vehicle.TraveledDistance&limit=1000"
-                                            + (f"&cursor={cursor}" if cursor else ""))
-        assert answer.status == 200, answer
-        numbers += [point["value"] for point in answer.json["points"]]
-        cursor = answer.json.get("nextCursor")
-    return numbers
-
-
-def wait_stored(platform, vehicle, numbers):
-    """The numbers that are stored, once all of these are; names what is missing."""
-    until = time.monotonic() + 30
-    while True:
-        stored = stored_numbers(platform, vehicle)
-        missing = numbers - set(stored)
-        if not missing:
-            return stored
-        assert time.monotonic() < until, f"{vehicle.id}: acknowledged and not stored: {sorted(missing)} of {len(numbers)}"
-        time.sleep(0.1)
 
 
 def children(platform):
@@ -125,7 +72,7 @@ def test_what_was_acknowledged_is_stored_once(own_platform, tmp_path):
     wait_ready(platform)
     told = [driver.finish() for driver in drivers]
     for vehicle, numbers in zip(vehicles, told):
-        stored = wait_stored(platform, vehicle, numbers)
+        stored = wait_stored(platform, vehicle, set(numbers))
         assert len(stored) == len(set(stored)), f"{vehicle.id}: a point is stored twice"
         vehicle.close()
     print(f"{sum(map(len, told))} messages, kills: {dict(kills)}")

@@ -17,7 +17,7 @@
 
 struct control {
 	_Atomic int64_t clock_offset_ms;
-	_Atomic int64_t sync_errno, write_errno; /* 0: none */
+	_Atomic int64_t sync_errno, write_errno; /* 0: none; a sync of -1 does nothing, and says that it did */
 	_Atomic int64_t allocation;		 /* in vinveild: fails the Nth from now on, once; 0: none */
 	_Atomic int64_t hits;			 /* how many faults were made */
 	char path[88];				 /* in the name of a file whose writes and syncs fail */
@@ -70,12 +70,18 @@ static int fails(int fd, _Atomic int64_t *armed)
 	return is_hit(name, armed);
 }
 
+static int sync_result(void)
+{
+	errno = (int)atomic_load(&control->sync_errno);
+	return errno == -1 ? 0 : -1;
+}
+
 #define FAIL_WRITE(fd)                                   \
 	if (control && fails(fd, &control->write_errno)) \
 	return -1
 #define FAIL_SYNC(fd)                                   \
 	if (control && fails(fd, &control->sync_errno)) \
-	return -1
+	return sync_result()
 
 int fsync(int fd)
 {
@@ -135,7 +141,7 @@ int msync(void *at, size_t size, int flags)
 	}
 	if (maps)
 		fclose(maps);
-	return found ? (errno = (int)atomic_load(&control->sync_errno), -1) : REAL(msync)(at, size, flags);
+	return found ? sync_result() : REAL(msync)(at, size, flags);
 }
 
 /* ---- the clock on the wall -------------------------------------------------------------------------------- */
