@@ -18,15 +18,16 @@ SANITIZED = b"__asan_init" in (PROGRAMS / "vinveild").read_bytes() if (PROGRAMS 
 VINS = [line.split("\t") for line in (ROOT / "tests/vectors/vins.tsv").read_text().splitlines()
         if line and not line.startswith("#") and not line.startswith("vin\t")]
 
-# Below those that the kernel gives to clients: one of them would stand in the way of a daemon that comes back.
-_ports = itertools.count(10240 + (os.getpid() * 20) % 20000, 20)
+# Below those that the kernel gives to clients: one of them would stand in the way of a daemon that comes back. Round and
+# round: where it begins depends on the process, and a run needs more than the highest beginning leaves.
+_bases = range(10240, 32700, 20)
+_turns = itertools.count(os.getpid())
 
 
 def free_port_base():
     """A base whose next ports nobody listens on now."""
-    for base in _ports:
-        if base > 32700:
-            raise RuntimeError("no free ports")
+    for turn in itertools.islice(_turns, len(_bases)):
+        base = _bases[turn % len(_bases)]
         try:
             for port in range(base, base + 8):
                 with socket.socket() as probe:
@@ -34,6 +35,7 @@ def free_port_base():
             return base
         except OSError:
             continue
+    raise RuntimeError("no free ports")
 
 
 class Answer:
