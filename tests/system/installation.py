@@ -38,6 +38,25 @@ def free_port_base():
     raise RuntimeError("no free ports")
 
 
+def eventually(what, probe, timeout=30, pause=0.02):
+    """What `probe` returns once it is true; fails with `what` when that takes too long."""
+    until = time.monotonic() + timeout
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < until, f"not within {timeout} s: {what}"
+        time.sleep(pause)
+
+
+def patiently(ask, timeout=30):
+    """As a client that honours Retry-After."""
+    until = time.monotonic() + timeout
+    while (answer := ask()).status == 503 and time.monotonic() < until:
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
+
+
 class Answer:
     """Status, headers (lower-case names) and body of one response."""
 
@@ -190,6 +209,15 @@ class Platform:
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             connection.close()
+
+    def wait_checkpoint(self):
+        """Until a signed checkpoint covers every leaf that is in the log now."""
+        def sizes():
+            lines = self.operations("/metrics").body.decode().splitlines()
+            return [int(line.split()[1]) for name in ("size", "checkpoint_size") for line in lines
+                    if line.startswith(f"vinveil_audit_log_{name} ")]
+        size = sizes()[0]
+        eventually("a checkpoint covers the log", lambda: sizes()[1] >= size, pause=0.05)
 
     def cli(self, *arguments, input=None, check=True):
         """Runs `vinveil ARGUMENTS --data DIR`."""

@@ -19,9 +19,8 @@ import pytest
 
 from conftest import make_vin
 from faults import fill
-from installation import PROGRAMS, Client
+from installation import PROGRAMS, Client, eventually, patiently
 from load import OneShot, hashed
-from mqtt import eventually
 from trail import Registry, read_leaves
 
 PURPOSE = {"purpose": "customer-service"}

@@ -16,8 +16,8 @@ import urllib.request
 
 import pytest
 
-from installation import PROGRAMS, ROOT, Client, free_port_base
-from mqtt import Mqtt, eventually
+from installation import PROGRAMS, ROOT, Client, eventually, free_port_base
+from mqtt import Mqtt
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOT_AUTHORISED = 0x87

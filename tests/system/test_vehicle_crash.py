@@ -13,7 +13,8 @@ import time
 import pytest
 
 from conftest import make_vin
-from mqtt import Publisher, Vehicle, eventually
+from installation import eventually
+from mqtt import Publisher, Vehicle
 
 KILLS = int(os.environ.get("VINVEIL_VEHICLE_KILLS", "25"))
 SEED = os.environ.get("VINVEIL_SEED", "vehicles 1")

@@ -13,7 +13,8 @@ import pytest
 from certificates import make_csr
 from conftest import make_vin
 from faults import fill
-from mqtt import Mqtt, Vehicle, eventually
+from installation import eventually
+from mqtt import Mqtt, Vehicle
 from test_vehicle_crash import children, stored_numbers, wait_ready, wait_stored
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
