@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build/release/bin"
@@ -22,6 +23,7 @@ ONCE = sys.argv[1] == "yes"
 VINS = [line.split("\t")[0] for line in (ROOT / "tests/vectors/vins.tsv").read_text().splitlines()
         if line and not line.startswith("#") and not line.startswith("vin\t")]
 COLOUR = sys.stdout.isatty()
+UNDER_WAY_MAX = 64  # of one simulated vehicle's messages
 
 
 class DoesNotHold(Exception):
@@ -131,7 +133,7 @@ class Story:
         connection.close()
         return answer.status, content
 
-    def eventually(self, what, probe, seconds=15):
+    def eventually(self, what, probe, seconds=30):
         until = time.monotonic() + seconds
         while not (found := probe()):
             check(time.monotonic() < until, f"not within {seconds} s: {what}")
@@ -209,13 +211,6 @@ class Story:
         refusal = self.vinveil("lookup", "--purpose", "marketing", "--as", "crm", input=hashed, expect=4)
         tell("  The CRM tries it for marketing: " + refusal.strip().splitlines()[-1])
 
-    def revoked_serials(self):
-        operations = json.loads((self.data / "dev.json").read_text())["operations"]
-        crl = self.directory / "device.crl"
-        done = subprocess.run(["curl", "-sS", "--fail", "-o", crl, f"{operations}/crl/device.crl"], capture_output=True)
-        check(done.returncode == 0, f"the CRL: {done.stderr}")
-        return self.openssl("crl", "-inform", "DER", "-in", str(crl), "-noout", "-text").upper()
-
     # ---- on the road ----
 
     def latest(self, car):
@@ -230,7 +225,7 @@ class Story:
             [BIN / "vinveil", "simulate", "--data", self.data, "--credentials", self.directory / "cars", "--vehicles", "19",
              "--rate", "5", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.drivers_log, text=True)
         car = self.cars[0]
-        self.eventually("the first telemetry is stored", lambda: self.latest(car).get("Speed", 0) > 10, 30)
+        self.eventually("the first telemetry is stored", lambda: self.latest(car).get("Speed", 0) > 10, 60)
         tell(f"  What the CRM sees of {car}, live:")
         for _ in range(3):
             now = self.latest(car)
@@ -302,10 +297,12 @@ class Story:
 
     def park(self):
         self.drivers.send_signal(signal.SIGTERM)
-        report = json.loads(self.drivers.communicate(timeout=30)[0])
-        check(report["acknowledged"] == report["published"] and report["refused"] == 0, f"telemetry was lost: {report}")
+        report = json.loads(self.drivers.communicate(timeout=60)[0])
+        # What the one in the workshop had under way when it was cut stays with it.
+        check(report["published"] - report["acknowledged"] <= UNDER_WAY_MAX and report["refused"] == 0,
+              f"telemetry was lost: {report}")
         check(report["connected"] == 18, f"18 of 19 should still have been connected: {report}")
-        tell(f"\n  The others drove on meanwhile: {report['published']} messages, every one acknowledged "
+        tell(f"\n  The others drove on meanwhile: {report['acknowledged']} messages acknowledged "
              f"(p50 {report['p50us'] / 1000:.1f} ms, p99 {report['p99us'] / 1000:.1f} ms).")
 
     def reveal(self):
@@ -322,11 +319,17 @@ class Story:
         self.vinveil("reveal", "open", number, "--as", "investigator", expect=1)
         tell("  A second look at it: gone.")
 
+    def is_signed_for(self):
+        operations = json.loads((self.data / "dev.json").read_text())["operations"]
+        with urllib.request.urlopen(f"{operations}/metrics", timeout=30) as answer:
+            lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line.startswith("vinveil_audit"))
+        return lines["vinveil_audit_log_checkpoint_size"] == lines["vinveil_audit_log_size"]
+
     def audit(self):
         chapter("8. The auditor proves who learned what.")
         tell("".join(f"    {line}\n" for line in self.vinveil(
             "audit", "tail", "--lines", "6", "--as", "auditor").splitlines()).rstrip())
-        time.sleep(2.5)
+        self.eventually("a checkpoint covers every entry", self.is_signed_for)
         verdict = self.vinveil("audit", "verify", "--json")
         check(verdict["verified"], "the log does not verify")
         tell(f"  Every one of {verdict['checkpointSize']} entries verified offline against the signed checkpoint.")

@@ -21,7 +21,8 @@ class Driver(threading.Thread):
         try:
             for number in itertools.takewhile(lambda _: not self.ending.is_set(), itertools.count(1)):
                 publisher.publish(f"vehicles/{self.vehicle.id}/signals",
-                                  {"timestamp": START_MS + number, "signals": {"Vehicle.TraveledDistance": number}})
+                                  {"timestamp": START_MS + number, "signals": {"Vehicle.TraveledDistance": number}},
+                                  patience=600)  # while it is killed again and again
                 self.numbers[number] = time.monotonic()
                 time.sleep(0.005)
         except Exception as error:  # a thread's error would else be lost
@@ -32,6 +33,7 @@ class Driver(threading.Thread):
         """{number: when it was acknowledged, in monotonic seconds}."""
         self.ending.set()
         self.join(120)
+        assert not self.is_alive(), f"{self.vehicle.id}: nothing is acknowledged, and nobody is killed any more"
         assert self.fault is None, self.fault
         return self.numbers
 
@@ -50,7 +52,7 @@ def stored_numbers(platform, vehicle):
 
 def wait_stored(platform, vehicle, numbers):
     """The numbers that are stored, once all of these are; names what is missing."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
         stored = stored_numbers(platform, vehicle)
         missing = numbers - set(stored)

@@ -18,15 +18,16 @@ SANITIZED = b"__asan_init" in (PROGRAMS / "vinveild").read_bytes() if (PROGRAMS 
 VINS = [line.split("\t") for line in (ROOT / "tests/vectors/vins.tsv").read_text().splitlines()
         if line and not line.startswith("#") and not line.startswith("vin\t")]
 
-# Below those that the kernel gives to clients: one of them would stand in the way of a daemon that comes back.
-_ports = itertools.count(10240 + (os.getpid() * 20) % 20000, 20)
+# Below those that the kernel gives to clients: one of them would stand in the way of a daemon that comes back. Round and
+# round: where it begins depends on the process, and a run needs more than the highest beginning leaves.
+_bases = range(10240, 32700, 20)
+_turns = itertools.count(os.getpid())
 
 
 def free_port_base():
     """A base whose next ports nobody listens on now."""
-    for base in _ports:
-        if base > 32700:
-            raise RuntimeError("no free ports")
+    for turn in itertools.islice(_turns, len(_bases)):
+        base = _bases[turn % len(_bases)]
         try:
             for port in range(base, base + 8):
                 with socket.socket() as probe:
@@ -34,6 +35,26 @@ def free_port_base():
             return base
         except OSError:
             continue
+    raise RuntimeError("no free ports")
+
+
+def eventually(what, probe, timeout=30, pause=0.02):
+    """What `probe` returns once it is true; fails with `what` when that takes too long."""
+    until = time.monotonic() + timeout
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < until, f"not within {timeout} s: {what}"
+        time.sleep(pause)
+
+
+def patiently(ask, timeout=30):
+    """As a client that honours Retry-After."""
+    until = time.monotonic() + timeout
+    while (answer := ask()).status == 503 and time.monotonic() < until:
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
 
 
 class Answer:
@@ -188,6 +209,15 @@ class Platform:
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             connection.close()
+
+    def wait_checkpoint(self):
+        """Until a signed checkpoint covers every leaf that is in the log now."""
+        def sizes():
+            lines = self.operations("/metrics").body.decode().splitlines()
+            return [int(line.split()[1]) for name in ("size", "checkpoint_size") for line in lines
+                    if line.startswith(f"vinveil_audit_log_{name} ")]
+        size = sizes()[0]
+        eventually("a checkpoint covers the log", lambda: sizes()[1] >= size, pause=0.05)
 
     def cli(self, *arguments, input=None, check=True):
         """Runs `vinveil ARGUMENTS --data DIR`."""

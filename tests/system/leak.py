@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 
 
 def needles(vins):
@@ -88,6 +89,16 @@ def search_files(paths, forms):
                 hits += index.search(file.read_bytes(), file)
                 hits += [f"{what} in the name of {file}" for form, what in forms.items() if form in str(file).encode()]
     return hits, count
+
+
+def what_stays(search, second=1, patience=10):
+    """What a search finds a second after the last request. A machine that is late wipes late: it has some more seconds, in
+    which nobody asks anything that would wipe in its place."""
+    time.sleep(second)
+    until = time.monotonic() + patience
+    while (hits := search()) and time.monotonic() < until:
+        time.sleep(second)
+    return hits
 
 
 def search_memory(pid, forms, overlap=256, chunk=8 << 20):

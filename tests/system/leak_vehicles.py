@@ -11,9 +11,9 @@ import snappy
 import est
 from certificates import make_csr, new_key
 from conftest import make_vin
-from installation import ROOT
+from installation import ROOT, eventually
 from leak import needles
-from mqtt import Mqtt, Vehicle, eventually
+from mqtt import Mqtt, Vehicle
 
 sys.path.insert(0, str(ROOT / "tests/vectors"))
 import fleetwise  # noqa: E402

@@ -9,7 +9,7 @@ import time
 
 import paho.mqtt.client as paho
 
-TIMEOUT = 15
+TIMEOUT = 30
 
 
 def write_credentials(directory, name, answer):
@@ -266,14 +266,3 @@ class Vehicle:
         for connection in self.open:
             connection.close()
         self.open.clear()
-
-
-def eventually(what, probe, timeout=TIMEOUT):
-    """What `probe` returns once it is true; fails with `what` when that takes too long."""
-    until = time.monotonic() + timeout
-    while True:
-        found = probe()
-        if found:
-            return found
-        assert time.monotonic() < until, f"not within {timeout} s: {what}"
-        time.sleep(0.02)

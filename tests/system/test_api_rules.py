@@ -13,6 +13,7 @@ from cryptography import x509
 
 import wire
 from certificates import add_client, make_csr, new_key, spki_sha256, weak_csr
+from installation import eventually, patiently
 
 NOBODY = "7d444840-9dc0-41d1-b245-5ffdce74fad2"
 PURPOSE = {"purpose": "customer-service"}
@@ -89,12 +90,8 @@ class Fleet:
         crl = x509.load_der_x509_crl(self.platform.operations("/crl/device.crl").body)
         return {f"{entry.serial_number:032x}": entry for entry in crl}
 
-    def wait_revoked(self, serial, timeout=5):
-        until = time.monotonic() + timeout
-        while serial not in self.revoked():
-            assert time.monotonic() < until, "the CRL does not hold the revoked certificate"
-            time.sleep(0.05)
-        return self.revoked()[serial]
+    def wait_revoked(self, serial):
+        return eventually("the CRL holds the revoked certificate", lambda: self.revoked().get(serial))
 
 
 @pytest.fixture
@@ -488,17 +485,14 @@ def test_of_a_manifest_cut_off_complete_lines_stand(fleet, chunked):
     devices = [fleet.new_device() for _ in range(700)]
     body = "".join(json.dumps({"deviceId": d}) + "\n" for d in devices).encode()
     cut = body[:-5]
-    headers = {**NDJSON, "Transfer-Encoding": "chunked"} if chunked else NDJSON
-    with wire.connect(fleet.platform, "factory") as connection:
-        connection.sendall(wire.head("POST", "/v1/devices", headers, None if chunked else len(body)))
-        connection.sendall(b"%x\r\n" % len(body) + cut if chunked else cut)
-        time.sleep(0.2)
-    until = time.monotonic() + 5
-    while True:
-        stand = fleet.platform.load_devices(devices[-2]).json
-        if stand["duplicates"] == 1 or time.monotonic() > until:
-            break
-        time.sleep(0.05)
+    request_id, tag = tagged()
+    headers = {**NDJSON, **tag, **({"Transfer-Encoding": "chunked"} if chunked else {})}
+    connection = wire.connect(fleet.platform, "factory")
+    connection.sendall(wire.head("POST", "/v1/devices", headers, None if chunked else len(body)))
+    connection.sendall(b"%x\r\n" % len(body) + cut if chunked else cut)
+    wire.cut_off(connection)
+    # A leaf for each part that is committed, and one for the whole.
+    eventually("the server has seen its end", lambda: 699 in [e.get("count") for e in fleet.leaf(request_id)])
     answer = fleet.platform.client("factory").post("/v1/devices", raw=body, headers=NDJSON)
     assert (answer.json["accepted"], answer.json["duplicates"]) == (1, 699), answer
 
@@ -510,9 +504,7 @@ def test_who_is_suspended_while_a_manifest_streams_is_stopped(fleet, platform, t
     with wire.connect(platform, paths=(f"{tmp_path}/{name}.pem", f"{tmp_path}/{name}.key")) as connection:
         connection.sendall(wire.head("POST", "/v1/devices", {**NDJSON, "Transfer-Encoding": "chunked"}))
         connection.sendall(b"%x\r\n%s\r\n" % (len(chunks[0]), chunks[0]))
-        until = time.monotonic() + 5
-        while not fleet.entries(actor=name) and time.monotonic() < until:
-            time.sleep(0.02)
+        eventually("a part of it is committed", lambda: fleet.entries(actor=name))
         assert platform.client("admin").post(f"/v1/clients/{name}/suspend").status == 200
         connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(chunks[1]), chunks[1]))
         assert refusal(wire.read_answer(connection, "POST")) == (403, "client-suspended")
@@ -551,15 +543,16 @@ def test_a_batch_answers_in_order_and_its_leaf_lists_every_reference_id(fleet):
 
 
 def test_a_batch_costs_a_token_an_item_all_or_nothing(fleet, tmp_path):
+    # One token a second: the second batch lacks what a minute brings.
     client = add_client(fleet.platform, tmp_path, "batcher-" + uuid.uuid4().hex[:8], ["refid:lookup-batch"],
-                        limits={"requestsPerSecond": 1, "burst": 20})
+                        limits={"requestsPerSecond": 1, "burst": 100})
     def batch(count):
         return client.post("/v1/reference-ids/lookup-batch", {"hashedVins": ["0" * 64] * count, **PURPOSE})
-    first = batch(12)
-    assert first.status == 200 and re.match(r'"default";r=[89];', first.headers["ratelimit"]), first.headers
-    second = batch(12)
-    assert refusal(second) == (429, "rate-limited") and int(second.headers["retry-after"]) >= 1
-    assert batch(5).status == 200, "the refused batch took tokens"
+    first = batch(60)
+    assert first.status == 200 and first.headers["ratelimit"].startswith('"default";r=40;'), first.headers
+    second = batch(100)
+    assert refusal(second) == (429, "rate-limited") and int(second.headers["retry-after"]) > 1
+    assert batch(35).status == 200, "the refused batch took tokens"
     client.close()
 
 
@@ -720,14 +713,16 @@ def test_entries_are_filtered(fleet):
 
 def test_refusals_before_authentication_become_one_leaf_with_a_count(own_platform):
     platform = own_platform()
-    client = platform.client()
+    client, began = platform.client(), time.monotonic()
     for _ in range(40):
         assert client.get("/v1/vehicles").status == 401
-    auditor, counted, until = platform.client("auditor"), [], time.monotonic() + 8
-    while sum(leaf["count"] for leaf in counted) < 40 and time.monotonic() < until:
-        time.sleep(0.3)
+    took, auditor = time.monotonic() - began, platform.client("auditor")
+
+    def find_all():
         counted = [leaf for leaf in read_log(auditor) if leaf.get("problem") == "unauthenticated"]
-    assert sum(leaf["count"] for leaf in counted) == 40 and len(counted) <= 4
+        return sum(leaf["count"] for leaf in counted) >= 40 and counted
+    counted = eventually("all are counted", find_all, pause=0.3)
+    assert sum(leaf["count"] for leaf in counted) == 40 and len(counted) <= took + 2, "more than one leaf a second"
     assert {leaf["action"] for leaf in counted} == {"vehicle.list"} and "actor" not in counted[0]
 
 
@@ -930,7 +925,7 @@ def test_the_reveal_budget_is_keyds_own(own_platform, new_vin, new_device):
     assert platform.client("investigator").get(path).json["status"] == "approved", "the approval was used up for nothing"
     pid = platform.kill("vinveil-keyd")
     platform.wait_restarted("vinveil-keyd", pid)
-    assert refusal(platform.client("investigator").post(path + "/open")) == (429, "budget-exhausted")
+    assert refusal(patiently(lambda: platform.client("investigator").post(path + "/open"))) == (429, "budget-exhausted")
 
 
 def test_the_index_budget_is_a_tenants_own(own_platform, tmp_path):
@@ -1053,9 +1048,14 @@ def test_the_crl_is_signed_fresh_and_grows(fleet):
 def test_the_rate_is_told_and_limited(platform, tmp_path):
     client = add_client(platform, tmp_path, "slow-" + uuid.uuid4().hex[:8], ["vehicle:read"],
                         limits={"requestsPerSecond": 1, "burst": 3})
-    answers = [client.get("/v1/vehicles?limit=1") for _ in range(5)]
-    assert [a.status for a in answers] == [200, 200, 200, 429, 429]
-    assert [re.search(r"r=(\d+)", a.headers["ratelimit"])[1] for a in answers] == ["2", "1", "0", "0", "0"]
+    answers, began = [], time.monotonic()
+    while not answers or (answers[-1].status == 200 and len(answers) < 100):
+        answers.append(client.get("/v1/vehicles?limit=1"))
+    given_back = time.monotonic() - began  # one a second
+    left = [int(re.search(r"r=(\d+)", a.headers["ratelimit"])[1]) for a in answers]
+    assert refusal(answers[-1]) == (429, "rate-limited") and 3 <= len(answers) - 1 <= 3 + given_back
+    assert left[0] == 2 and left[-1] == 0
+    assert all(after >= before - 1 and after - (before - 1) <= given_back for before, after in zip(left, left[1:-1])), left
     assert {a.headers["ratelimit-policy"] for a in answers} == {'"default";q=3;w=3'}
     time.sleep(int(answers[-1].headers["retry-after"]))
     assert client.get("/v1/vehicles?limit=1").status == 200
@@ -1192,18 +1192,24 @@ def test_slow_clients_hold_nobody_up(platform):
     body = json.dumps({"hashedVin": "0" * 64, **PURPOSE}).encode()
     for number, connection in enumerate(slow):
         connection.sendall(wire.head("POST", "/v1/reference-ids/lookup", JSON, len(body))[:None if number % 2 else 30])
-    quick, times = platform.new_client("crm"), []
+    quick, times, alone = platform.new_client("crm"), [], []
     quick.get("/openapi.json")
-    for _ in range(100):
-        for connection in slow[:2]:
-            connection.sendall(b"X" if connection is slow[0] else b" ")
+
+    def ask(times):
         began = time.monotonic()
         assert quick.get("/v1/vehicles?limit=1").status == 200
         times.append(time.monotonic() - began)
-    quick.close()
+    for _ in range(100):
+        for connection in slow[:2]:
+            connection.sendall(b"X" if connection is slow[0] else b" ")
+        ask(times)
     for connection in slow:
         connection.close()
-    assert sorted(times)[90] < 0.25
+    for _ in range(100):
+        ask(alone)
+    quick.close()
+    # A busy machine is slow with them and without.
+    assert sorted(times)[90] < max(0.25, 5 * sorted(alone)[90])
 
 
 def test_a_client_that_does_not_read_holds_nobody_up(platform):

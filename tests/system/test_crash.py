@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 
 from conftest import make_vin
+from installation import eventually
 from load import Account, OneShot, Worker, hashed
 from trail import (CERTIFICATE_ISSUED, DEVICE_CHANGED, DEVICE_REMOVED, PROVISIONED, Registry, checkpoint_size,
                    read_leaves, reference_text)
@@ -182,15 +183,11 @@ def check_clients(platform, account):
 
 
 def check_revocations(platform, account):
-    until = time.monotonic() + 10
-    while True:
+    def all_are_listed():
         answer = platform.operations("/crl/device.crl")
         listed = {f"{entry.serial_number:032x}" for entry in x509.load_der_x509_crl(answer.body)}
-        missing = {serial.zfill(32) for serial in account.revoked} - listed
-        if not missing or time.monotonic() > until:
-            break
-        time.sleep(0.2)
-    assert not missing, f"{len(missing)} revoked certificates are not on the CRL"
+        return {serial.zfill(32) for serial in account.revoked} <= listed
+    eventually("all revoked certificates are on the CRL", all_are_listed, pause=0.2)
 
 
 def check_leaves(leaves, account):
@@ -260,7 +257,7 @@ def check_everything(platform, account, rng):
     check_replays(platform, account, rng)
     check_clients(platform, account)
     check_revocations(platform, account)
-    time.sleep(1.5)  # for the last checkpoint
+    platform.wait_checkpoint()
     assert platform.cli("audit", "verify").returncode == 0
     platform.stop()
     leaves = read_leaves(platform.directory)
@@ -276,12 +273,13 @@ def test_kills_under_load_lose_nothing(own_platform):
     load, killer = Load(platform, SEED), Killer(platform, SEED)
     load.start()
     killer.run(KILLS)
-    load.finish()
     account = load.account
+    # Between the kills a slow machine may not come to so much.
+    eventually("enough is done", lambda: len(account.vehicles) > KILLS / 4 and len(account.acknowledged) > KILLS, 120)
+    load.finish()
     leaves = check_everything(platform, account, random.Random(SEED))
     print(f"{dict(killer.kills)}; {len(account.acknowledged)} acknowledged, {len(account.vehicles)} vehicles, "
           f"{len(account.revoked)} revocations, {len(account.opened)} reveals, {len(leaves)} leaves")
-    assert len(account.vehicles) > KILLS / 4 and len(account.acknowledged) > KILLS
 
 
 def generations(platform):
@@ -299,7 +297,7 @@ def test_key_rotation_goes_on_after_every_kill(own_platform, rounds):
         platform.cli("keys", "rotate", "--tenant", "demo", "--no-wait")
         assert generations(platform)["demo"]["newest"] == number + 1
         killer.run(sum(killer.kills.values()) + max(3, KILLS // 20))
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             killer.wait_ready()
             now = generations(platform)["demo"]

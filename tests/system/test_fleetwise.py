@@ -8,8 +8,8 @@ import pytest
 import snappy
 
 from conftest import make_vin
-from installation import ROOT
-from mqtt import Vehicle, eventually
+from installation import ROOT, eventually
+from mqtt import Vehicle
 
 sys.path.insert(0, str(ROOT / "tests/vectors"))
 import fleetwise  # noqa: E402

@@ -88,7 +88,8 @@ def ask(client, method, path, name=NOBODY, **headers):
 def scoped(platform, tmp_path_factory):
     """A client of tenant demo for each scope, with that scope alone."""
     directory = tmp_path_factory.mktemp("scoped")
-    platform.load_devices("MATRIX-FIRST")  # so that the log has a checkpoint
+    platform.load_devices("MATRIX-FIRST")
+    platform.wait_checkpoint()
     clients = {scope: add_client(platform, directory, "only-" + scope.replace(":", "-"), [scope]) for scope in SCOPES}
     yield clients
     for client in clients.values():

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -136,10 +137,12 @@ def test_import_is_refused_while_the_daemons_run(own_platform, tmp_path, new_vin
     assert platform.operations("/readyz").status == 200
 
 
-def kill_once_it_moved(stopped, file, rejects_file, lines):
-    """SIGKILL as soon as so many rejected lines are written; the exit code."""
+def kill_once_it_moved(stopped, file, rejects_file, lines, size):
+    """SIGKILL as soon as so many rejected lines are written; the exit code. Should that come late, the kernel ends it all
+    the same: at the first write beyond `size` of any file."""
     process = subprocess.Popen([PROGRAMS / "vinveil", "import", file, "--tenant", "demo", "--data",
-                                stopped.directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                stopped.directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         if rejects_file.exists() and rejects_file.read_bytes().count(b"\n") > lines:
@@ -160,8 +163,8 @@ def test_a_killed_import_goes_on_where_it_was(stopped, tmp_path, new_vin):
     lines.append(f"{vins[3]},again")
     file.write_text("\n".join(lines) + "\n")
     rejects_file = tmp_path / "fleet.csv.rejects"
-    killed = [kill_once_it_moved(stopped, file, rejects_file, wanted) for wanted in (90, 290)]
-    assert -signal.SIGKILL in killed
+    killed = [kill_once_it_moved(stopped, file, rejects_file, *wanted) for wanted in ((90, 3 << 20), (290, 5 << 20))]
+    assert set(killed) <= {-signal.SIGKILL, -signal.SIGXFSZ}
     done = stopped.cli("import", file, "--tenant", "demo", "--json")
     outcome = imported(done)
     assert (outcome["imported"], outcome["rejected"]) == (60000, 601)
@@ -339,7 +342,7 @@ def test_the_log_of_the_backup_serves_when_nothing_happened_since(own_platform, 
     platform = own_platform()
     vin = new_vin()
     assert platform.provision(vin, new_device()).status == 201
-    time.sleep(2.5)  # a checkpoint covers all
+    platform.wait_checkpoint()
     backup = tmp_path / "backup"
     platform.cli("backup", "--out", backup)
     platform.stop()

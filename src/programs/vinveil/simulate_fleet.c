@@ -17,7 +17,7 @@
 #define FAILURES_SETTLED   3 /* a broker that is not there yet is waited for; after so many it is given up for now */
 #define ANSWERS_MAX	   8 /* commands that one vehicle works on at once, or remembers */
 #define NAME_SIZE	   65
-#define END_WAIT_US	   3000000 /* for the last acknowledgements */
+#define END_WAIT_US	   10000000 /* for the last acknowledgements */
 
 struct unacknowledged {
 	int message_id;

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
-#define WAIT_LIMIT_MS	10000
+#define WAIT_LIMIT_MS	30000
 #define EVENTS_KEPT_MAX 4096
 #define CLAIMS_KEPT_MAX 64
 

@@ -18,7 +18,7 @@ static int setup(void **state)
 static int setup_short(void **state)
 {
 	(void)state;
-	fixture_open(&fixture, &(struct fixture_options){.stale_refuse_s = 2, .stale_close_s = 4});
+	fixture_open(&fixture, &(struct fixture_options){.stale_refuse_s = 3, .stale_close_s = 5});
 	return 0;
 }
 
@@ -257,15 +257,16 @@ static void a_stale_list_first_refuses_and_then_closes(void **state)
 	assert_int_equal(wire_connect(wire, other.name), 0);
 	/* As long as it is heard, its age does not grow. */
 	int64_t begin_ms = now_ms();
-	CLIENT_AWAIT(&client, now_ms() - begin_ms > 2500);
+	CLIENT_AWAIT(&client, now_ms() - begin_ms > 3500);
 	assert_true(is_live(&client));
-	gateway_stop(&fixture);
-	int64_t stopped_ms = now_ms();
 	struct credential third;
 	struct uuid third_id;
 	make_vehicle(&fixture, &third, &third_id);
+	int64_t stopped_ms = now_ms();
+	gateway_stop(&fixture);
 	assert_true(is_admitted(&fixture, &third, NULL));
 	AWAIT(!is_admitted(&fixture, &third, NULL));
+	/* It was heard once a second, and on a busy machine another second late. */
 	assert_true(now_ms() - stopped_ms > 900);
 	assert_true(is_live(&client));
 	CLIENT_AWAIT(&client, client.is_down);

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE_S 60 /* of a test that fails */
+
 /* ---- client ---------------------------------------------------------------------------------------- */
 
 struct client client_connect(const char *address, uint16_t port)
@@ -20,7 +22,7 @@ struct client client_connect(const char *address, uint16_t port)
 		assert_int_equal(inet_pton(AF_INET6, address, &v6.sin6_addr), 1);
 	struct client client = {.descriptor = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0)};
 	assert_true(client.descriptor >= 0);
-	struct timeval patience = {.tv_sec = 10};
+	struct timeval patience = {.tv_sec = PATIENCE_S};
 	setsockopt(client.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(client.descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	client.input.size_max = (size_t)16 << 20;
@@ -440,7 +442,7 @@ void app_wait(struct app *app, const size_t *counter, size_t value)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 10;
+	until.tv_sec += PATIENCE_S;
 	int error = 0;
 	pthread_mutex_lock(&app->lock);
 	while (*counter != value && error == 0)
@@ -453,7 +455,7 @@ void app_wait(struct app *app, const size_t *counter, size_t value)
 void app_wait_connections(struct app *app, size_t value)
 {
 	struct http_server_counters counters = {0};
-	for (int i = 0; i < 5000; i++) {
+	for (int i = 0; i < PATIENCE_S * 500; i++) {
 		http_server_count(app->server, &counters);
 		if (counters.connections_open == value)
 			return;

@@ -69,6 +69,7 @@ struct app {
 	struct http_exchange *turn; /* of the one loop that has it */
 	size_t heads, refusals, releases, chunks, short_chunks, streamed, broken, held_count;
 	int refused_status;
+	int64_t drain_ms; /* of who closes the server on a thread of its own */
 };
 
 /* Starts a server with one plain listener (and a TLS one when tls_config is not NULL) by app->config. */

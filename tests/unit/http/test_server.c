@@ -329,7 +329,7 @@ static void test_unread_answers_are_bounded(void **state)
 		int room = 65536;
 		setsockopt(clients[i].descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 		client_send_text(&clients[i], "GET /large HTTP/1.1\r\n" H "\r\n");
-		usleep(50000);
+		app_wait(&app, &app.heads, i + 1);
 	}
 	app_wait_connections(&app, 2);
 	app_wait(&app, &app.releases, 1);
@@ -411,12 +411,13 @@ static void test_client_vanishes_in_the_middle(void **state)
 		"GET /ec", "POST /echo HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhel",
 		"GET /large HTTP/1.1\r\n" H "\r\n", /* the answer's write fails */
 	};
+	static const size_t heads[] = {0, 1, 2, 2, 3, 4};
 	app_start(&app, NULL);
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
 		struct client client = client_connect("127.0.0.1", app_port(&app));
 		client_send_text(&client, parts[i % 3]);
-		usleep(20000);
+		app_wait(&app, &app.heads, heads[i]); /* what is reset may be lost unread */
 		if (i < 3)
 			client_close(&client);
 		else
@@ -571,7 +572,7 @@ static void test_ipv6(void **state)
 static void *close_server(void *context)
 {
 	struct app *closing = context;
-	http_server_close(closing->server, 300);
+	http_server_close(closing->server, closing->drain_ms);
 	return NULL;
 }
 
@@ -586,6 +587,7 @@ static void test_graceful_close(void **state)
 	client_send_text(&held, "POST /hold HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhi" POST_5);
 	app_wait(&app, &app.held_count, 1);
 	uint16_t port = app_port(&app);
+	app.drain_ms = 60000; /* it ends as soon as all are answered */
 	assert_int_equal(pthread_create(&closer, NULL, close_server, &app), 0);
 	client_expect_end(&idle);
 	int probe = socket(AF_INET, SOCK_STREAM, 0);
@@ -610,6 +612,7 @@ static void test_close_waits_for_held_exchanges_but_not_their_clients(void **sta
 	(void)state;
 	client_send_text(&held, "POST /hold HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhi");
 	app_wait(&app, &app.held_count, 1);
+	app.drain_ms = 300;
 	assert_int_equal(pthread_create(&closer, NULL, close_server, &app), 0);
 	client_expect_end(&held);
 	assert_int_equal(app_get(&app, &app.releases), 0);

@@ -184,7 +184,7 @@ static void test_server_closes_in_the_middle(void **state)
 	(void)state;
 	client_send_text(&client, SIZED);
 	client_send(&client, span_of(filler, FILLER));
-	usleep(20000);
+	app_wait(&app, &app.heads, 1);
 	assert_int_equal(pthread_create(&closer, NULL, close_server, &app), 0);
 	app_wait(&app, &app.broken, 1);
 	pthread_join(closer, NULL);

@@ -9,11 +9,13 @@
 #include "crypto/digest.h"
 #include "programs/ingest/ingest.h"
 
+#include <arpa/inet.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -337,7 +339,9 @@ static void test_orders_are_carried_out_in_their_turn(void **state)
 						&note),
 	     &note);
 	start(fixture);
-	while (atomic_load(&fixture->ingest.counters.orders) < 4)
+	/* A refused one counts among the orders first. */
+	while (atomic_load(&fixture->ingest.counters.orders) < 4 ||
+	       atomic_load(&fixture->ingest.counters.orders_refused) < 1)
 		usleep(1000);
 	assert_int_equal(counts_of(fixture).messages, 3000);
 	assert_int_equal(latest_count(fixture, 1), 0);
@@ -410,16 +414,33 @@ static pid_t start_process(const struct fixture *fixture)
 	return pid;
 }
 
+/* Nobody listens on it now, and the kernel gives it to no client. */
+static int free_port(void)
+{
+	for (int i = 0; i < 20000; i++) {
+		const int port = 10240 + (getpid() + i) % 20000;
+		const struct sockaddr_in address = {
+			.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+		int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool is_free = bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0;
+
+		close(descriptor);
+		if (is_free)
+			return port;
+	}
+	fail_msg("no free port");
+	return 0;
+}
+
 static void write_config(const struct fixture *fixture)
 {
 	FILE *file = fopen(fixture->config_path, "w");
 
 	assert_non_null(file);
-	/* A port that nobody can have at this moment, since this test has it from the kernel and gives it back. */
 	fprintf(file,
 		"[server]\noperations_port = %d\n[spool]\ntelemetry = %s\ncontrol = %s\n[storage]\ntelemetry = %s\n"
 		"[batch]\nrecords = 700\nmilliseconds = 3\n",
-		20000 + getpid() % 20000, fixture->telemetry_spool, fixture->control_spool, fixture->store_path);
+		free_port(), fixture->telemetry_spool, fixture->control_spool, fixture->store_path);
 	fclose(file);
 }
 
