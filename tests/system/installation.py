@@ -49,6 +49,15 @@ def eventually(what, probe, timeout=30, pause=0.02):
         time.sleep(pause)
 
 
+def freeze(pid):
+    """SIGSTOP, and none of its threads runs any more: the signal takes effect only when one of them is scheduled."""
+    def stands_still():
+        tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "Tt" for task in tasks)
+    os.kill(pid, signal.SIGSTOP)
+    eventually("it stands still", stands_still, pause=0.005)
+
+
 def patiently(ask, timeout=30):
     """As a client that honours Retry-After."""
     until = time.monotonic() + timeout
@@ -173,6 +182,12 @@ class Platform:
         """Kills one of the processes named in dev.json; `vinveil dev` starts it again."""
         pid = self.read_info()["processes"][name]
         os.kill(pid, sig)
+        return pid
+
+    def freeze(self, name):
+        """Stops one of the processes named in dev.json, for SIGCONT to go on."""
+        pid = self.read_info()["processes"][name]
+        freeze(pid)
         return pid
 
     def wait_restarted(self, name, old_pid, timeout=30):

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from installation import freeze
+
 SIZE_MIB = 512
 # The journal is committed by those who sync, and by nobody else meanwhile.
 OPTIONS = "loop,commit=600"
@@ -56,7 +58,7 @@ def descendants(pid):
 
 def end_everything(platform):
     """Whoever would start a daemon again is stopped first."""
-    os.kill(platform.process.pid, signal.SIGSTOP)
+    freeze(platform.process.pid)
     pids = descendants(platform.process.pid) + [platform.process.pid]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

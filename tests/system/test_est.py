@@ -293,8 +293,7 @@ def test_without_the_key_daemon_nothing_is_enrolled_and_then_it_goes_on(own_plat
     claim = new_claim(platform, tmp_path, "est-fault")
     _, device_id = est.vehicle_with_new_device(platform, new_vin(), (new_device(), new_device()))
     csr = make_csr(est.new_key(tmp_path, "tcu"), device_id)
-    keyd = platform.read_info()["processes"]["vinveil-keyd"]
-    os.kill(keyd, signal.SIGSTOP)
+    keyd = platform.freeze("vinveil-keyd")
     try:
         answer = refused(enroll(platform, csr, claim), 503, "unavailable")
         check_answer("POST", est.PATH + "simpleenroll", answer)

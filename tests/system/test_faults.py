@@ -88,7 +88,7 @@ def test_keyd_hangs(own_platform):
     platform = own_platform()
     vin, reference = provisioned(platform, 7_000_001, "F-1")
     platform.load_devices("F-2")
-    pid = platform.kill("vinveil-keyd", signal.SIGSTOP)
+    pid = platform.freeze("vinveil-keyd")
     try:
         for answer in (lambda: lookup(platform, vin),
                        lambda: platform.client("factory").post("/v1/vehicles", {"vin": make_vin(7_000_002), "deviceId": "F-2"})):

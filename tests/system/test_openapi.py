@@ -558,8 +558,7 @@ NEEDS_KEYD = [("POST", "/v1/reference-ids/lookup", "crm", {"hashedVin": "0" * 64
 def test_without_the_key_daemon_what_needs_it_is_503_and_the_rest_goes_on(own_platform):
     platform = own_platform()
     platform.load_devices("FAULT-1")
-    keyd = platform.read_info()["processes"]["vinveil-keyd"]
-    os.kill(keyd, signal.SIGSTOP)
+    keyd = platform.freeze("vinveil-keyd")
     try:
         with concurrent.futures.ThreadPoolExecutor(len(NEEDS_KEYD)) as executor:
             answers = list(executor.map(lambda row: platform.client(row[2]).request(row[0], row[1], row[3]) if row[2] != "crm"

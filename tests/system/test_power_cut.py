@@ -4,7 +4,6 @@ VINVEIL_POWER_CUTS (default 4) says how often, VINVEIL_SEED which choices.
 """
 import os
 import random
-import signal
 import time
 
 import pytest
@@ -96,7 +95,7 @@ def test_telemetry_waits_in_the_spool(own_platform, disk, switch, tmp_path, is_s
     vehicle = Vehicle(platform, tmp_path, make_vin(7_200_200), "POWER-1")
     publisher = Publisher(vehicle)
     publisher.connect()
-    platform.kill("vinveil-ingest", signal.SIGSTOP)
+    platform.freeze("vinveil-ingest")
     if not is_synced:
         switch.set(path="/spool/telemetry", sync_errno=-1)
     publisher.publish(f"vehicles/{vehicle.id}/signals", {"timestamp": START_MS, "signals": {"Vehicle.TraveledDistance": 1}})

@@ -14,7 +14,7 @@ from certificates import make_csr
 from conftest import make_vin
 from driving import stored_numbers, wait_stored
 from faults import fill
-from installation import eventually
+from installation import eventually, freeze
 from mqtt import Mqtt, Vehicle
 from test_vehicle_crash import children, wait_ready
 
@@ -35,7 +35,7 @@ def latest(platform, vehicle, name):
 
 def stop(platform, name):
     pid = children(platform)[name[:15]]
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     return pid
 
 

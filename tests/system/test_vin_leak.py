@@ -13,7 +13,7 @@ import time
 import pytest
 
 import leak_vehicles
-from installation import SANITIZED, eventually
+from installation import SANITIZED, eventually, freeze
 from leak import needles, search_bytes, search_files, search_memory, what_stays
 
 VINS = ["1M8GDM9AXKP042788", "5YJSA1H12FFP71790", "WP0ZZZ99ZTS392124", "JHMCM56557C404453", "1FTFW1ET5EKE51227"]
@@ -190,7 +190,7 @@ def test_control_the_search_finds_what_a_vehicle_has_sent(own_platform, tmp_path
     def is_in_memory(name, what=forms):
         return os.geteuid() != 0 or search_memory(processes[name], what)[0] != []
 
-    os.kill(processes["vinveil-ingest"], signal.SIGSTOP)
+    freeze(processes["vinveil-ingest"])
     try:
         connection = flows.connect(will=(f"vehicles/{flows.vehicle.id}/last", will, 1))
         connection.subscribe(f"vehicles/{flows.vehicle.id}/#")
