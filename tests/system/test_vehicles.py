@@ -12,7 +12,7 @@ import pytest
 from certificates import issue, key_pem, make_csr, new_key
 from conftest import make_vin
 from installation import PROGRAMS
-from mqtt import Mqtt, Vehicle, eventually
+from mqtt import Deaf, Mqtt, Vehicle, eventually
 
 REFUSED = 135  # MQTT 5, 0x87: not authorised
 DENIED = 128   # a SUBACK's codes at and above
@@ -268,6 +268,27 @@ def test_a_flood_by_one_vehicle_does_not_harm_another(platform, new_vehicle):
     assert flooding.wait_closed() is not None, "the flood was not limited"
     assert not calm.closed.is_set()
     eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 19)
+
+
+def resident_mib(pid):
+    lines = open(f"/proc/{pid}/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_vehicle_that_takes_nothing_of_what_it_sends_itself_takes_no_memory(platform, vehicle, qos):
+    """A window of 65,535 messages is MQTT 5's own; of 128 KiB each they would be 8 GB, and the end of the broker."""
+    deaf, topic = Deaf(vehicle), f"vehicles/{vehicle.id}/room"
+    broker = platform.read_info()["processes"]["mosquitto"]
+    deaf.connect()
+    deaf.subscribe(topic, qos)
+    before = resident_mib(broker)
+    for _ in range(800):
+        deaf.send(topic, bytes(120_000), qos)
+        time.sleep(0.011)  # within its rate
+    assert resident_mib(broker) - before < 48
+    deaf.close()
 
 
 def metric(platform, name):
