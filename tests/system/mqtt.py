@@ -248,9 +248,14 @@ class Deaf(Publisher):
         if self.connection.recv(100)[-1] != qos:
             raise ConnectionError("not subscribed")
 
-    def send(self, topic, payload, qos):
-        identifier = bytes([0, 1]) if qos else b""
-        self.connection.sendall(self.packet(0x30 | qos << 1, self.text(topic) + identifier + bytes([0]) + payload))
+    @classmethod
+    def message(cls, topic, payload=b"", qos=1, properties=b""):
+        head = cls.text(topic) + (bytes([0, 1]) if qos else b"")
+        return cls.packet(0x30 | qos << 1, head + cls.packet(0, properties)[1:] + payload)
+
+    @classmethod
+    def user_property(cls, name, value):
+        return bytes([0x26]) + cls.text(name) + cls.text(value)
 
 
 class Vehicle:
