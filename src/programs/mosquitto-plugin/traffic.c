@@ -14,10 +14,10 @@ static struct session *find_active(const struct gateway *gateway, const void *cl
 	return session && !session->is_superseded && !session->was_kicked ? session : NULL;
 }
 
-static bool is_too_fast(struct gateway *gateway, struct session *session)
+static bool is_too_fast(struct gateway *gateway, struct session *session, size_t size)
 {
 	if (session->identity.kind == IDENTITY_PLATFORM ||
-	    flood_bucket_take(&session->bucket, &gateway->options->flood, clock_monotonic_ms(gateway->clock)))
+	    flood_bucket_take(&session->bucket, &gateway->options->flood, size, clock_monotonic_ms(gateway->clock)))
 		return false;
 	gateway->counters.flooded++;
 	gateway_log(gateway, true, "vinveil: too many messages from %.64s: disconnected", session->address);
@@ -56,7 +56,7 @@ enum verdict gateway_judge_publish(struct gateway *gateway, const struct publica
 		return VERDICT_DENY;
 	if (session->identity.kind == IDENTITY_PLATFORM)
 		return strcmp(publication->topic, GATEWAY_CONTROL_TOPIC) == 0 ? VERDICT_ALLOW : VERDICT_DENY;
-	if (is_too_fast(gateway, session))
+	if (is_too_fast(gateway, session, publication->size))
 		return VERDICT_CUT;
 	enum topic_use use = use_of(gateway, session, publication->topic, &command_id);
 	if (use == TOPIC_REFUSED)
@@ -162,7 +162,7 @@ enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client
 	struct session *session = find_active(gateway, client);
 	if (!session)
 		return VERDICT_DENY;
-	if (is_too_fast(gateway, session))
+	if (is_too_fast(gateway, session, strlen(filter)))
 		return VERDICT_CUT;
 	if (session->identity.kind == IDENTITY_CLAIM)
 		return claim_may_subscribe(gateway->options->template_name, filter) ? VERDICT_ALLOW : VERDICT_DENY;

@@ -83,7 +83,9 @@ static enum result append_plugin(const struct broker_config *config, struct buf 
 		"plugin_opt_stale_refuse_seconds %lld\nplugin_opt_stale_close_seconds %lld\n"
 		"# A full spool refuses messages, so that vehicles keep them.\n"
 		"plugin_opt_telemetry_spool_mib %lld\n"
-		"# Of one vehicle; beyond it, it is cut off for a moment, and the others notice nothing.\n"
+		"# Of one vehicle, a message once for each 4 KiB of it; beyond it, it is cut off for a moment, and "
+		"the\n"
+		"# others notice nothing.\n"
 		"plugin_opt_messages_per_second %lld\nplugin_opt_messages_burst %lld\n",
 		(long long)installation->stale_refuse_seconds, (long long)installation->stale_close_seconds,
 		(long long)installation->telemetry_spool_mib, (long long)installation->messages_per_second,
