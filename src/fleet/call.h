@@ -22,7 +22,7 @@
 struct fleet {
 	struct fleet_config config;
 	const struct platform *platform;
-	struct pool *pool;
+	struct pool *events, *claims; /* apart: no claim can keep what vehicles say waiting */
 	struct fleet_counters counters;
 	atomic_bool is_failing; /* events could not be handled last time: a lasting failure is logged once */
 	/* Vehicles that ingest has been told of; who shares a place with another is told of again. */

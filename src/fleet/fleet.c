@@ -71,7 +71,7 @@ static void run_round(struct round *round)
 	for (size_t i = 0; i < round->shares; i++) {
 		shares[i] = (struct share){.job = {.run = run_share_job}, .round = round, .number = i};
 		/* The last share is this thread's; so is one for which the queue has no room. */
-		if (i + 1 == round->shares || pool_submit(round->fleet->pool, &shares[i].job) != RESULT_OK)
+		if (i + 1 == round->shares || pool_submit(round->fleet->events, &shares[i].job) != RESULT_OK)
 			run_share_job(&shares[i].job);
 	}
 	pthread_mutex_lock(&round->mutex);
@@ -155,7 +155,7 @@ static void take_claim(void *context, const struct gateway_claim_message *messag
 	struct fleet *fleet = context;
 	struct claim_job *job = copy_message(fleet, message);
 
-	if (job != NULL && pool_submit(fleet->pool, &job->job) == RESULT_OK)
+	if (job != NULL && pool_submit(fleet->claims, &job->job) == RESULT_OK)
 		return;
 	if (job != NULL)
 		claim_job_free(job);
@@ -169,6 +169,15 @@ const struct gateway_events fleet_events = {.take = take, .take_claim = take_cla
 static size_t or_default(size_t value, size_t otherwise)
 {
 	return value != 0 ? value : otherwise;
+}
+
+/* A round has at most one job a thread. */
+static enum result open_pools(struct fleet *fleet)
+{
+	const struct fleet_config *config = &fleet->config;
+
+	TRY(pool_open(config->threads, config->threads, "fleet", &fleet->events));
+	return pool_open(config->threads, config->queue_max, "claims", &fleet->claims);
 }
 
 enum result fleet_open(const struct fleet_config *config, struct fleet **ret_fleet, struct note *note)
@@ -185,13 +194,10 @@ enum result fleet_open(const struct fleet_config *config, struct fleet **ret_fle
 	fleet->platform = config->platform;
 	pthread_mutex_init(&fleet->assigned_mutex, NULL);
 	fleet->assigned = calloc(FLEET_ASSIGNED_MAX, sizeof(*fleet->assigned));
-	enum result result = fleet->assigned != NULL
-				     ? pool_open(fleet->config.threads, fleet->config.queue_max, "fleet", &fleet->pool)
-				     : RESULT_MEMORY;
-	if (result != RESULT_OK) {
+	if (fleet->assigned == NULL || open_pools(fleet) != RESULT_OK) {
 		note_set(note, "cannot start the fleet's threads");
 		fleet_close(fleet);
-		return result;
+		return RESULT_UNAVAILABLE;
 	}
 	*ret_fleet = fleet;
 	return RESULT_OK;
@@ -201,7 +207,8 @@ void fleet_close(struct fleet *fleet)
 {
 	if (fleet == NULL)
 		return;
-	pool_close(fleet->pool);
+	pool_close(fleet->events);
+	pool_close(fleet->claims);
 	pthread_mutex_destroy(&fleet->assigned_mutex);
 	free(fleet->assigned);
 	free(fleet);

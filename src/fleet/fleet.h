@@ -13,7 +13,7 @@
 
 struct fleet_config {
 	const struct platform *platform; /* outlives the fleet; its gateway may be set after fleet_open() */
-	size_t threads;			 /* that handle claims' messages, and events side by side; 0: 8 */
+	size_t threads;			 /* that handle events side by side, and as many for claims' messages; 0: 8 */
 	size_t queue_max;		 /* claims' messages that may wait; beyond it they are rejected; 0: 1024 */
 	const char *template_name;	 /* of fleet provisioning, $aws/provisioning-templates/{template}/… */
 };

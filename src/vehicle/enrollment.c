@@ -10,6 +10,8 @@
 /* Each lost race means that another change of the same vehicle was made. */
 #define ATTEMPTS_MAX 16
 
+#define DAY_MS ((int64_t)24 * 60 * 60 * 1000)
+
 /* One request, through all its attempts. */
 struct enrollment {
 	struct flow_request *request;
@@ -180,6 +182,28 @@ static enum problem take_stock(struct enrollment *enrollment, struct standing *r
 }
 
 /*
+ * Each certificate that is replaced stands in the CRL and in the gateway's list to its end, and each is one of keyd's
+ * budget, which is everybody's: whoever has one vehicle's key must not be able to use it up.
+ */
+static enum problem check_pace(struct enrollment *enrollment)
+{
+	struct flow_request *request = enrollment->request;
+	struct registry *registry = request->platform->registry;
+	struct certificate_record *newest;
+	size_t count;
+	enum result result =
+		registry->ops->get_certificates(registry, &request->tenant.id, &enrollment->vehicle.reference_id,
+						RENEWALS_A_DAY_MAX, request->arena, &newest, &count, &request->note);
+
+	if (result != RESULT_OK)
+		return problem_of_result(result);
+	if (count < RENEWALS_A_DAY_MAX ||
+	    newest[count - 1].not_before_ms + DAY_MS <= clock_now_ms(request->platform->clock))
+		return PROBLEM_NONE;
+	return explain(request, PROBLEM_CERTIFICATE_LIMIT, "The vehicle was given too many certificates within a day.");
+}
+
+/*
  * The one that asks was looked at before, but only here, under the vehicle's version, is it certain that it lives: it
  * may have been revoked, or its device changed, since.
  */
@@ -197,7 +221,7 @@ static enum problem make_room(struct enrollment *enrollment)
 	if (standing.live >= CERTIFICATES_LIVE_MAX)
 		return explain(enrollment->request, PROBLEM_CERTIFICATE_LIMIT,
 			       "The vehicle was given another certificate already, for another key.");
-	return PROBLEM_NONE;
+	return check_pace(enrollment);
 }
 
 /* ---- the change ------------------------------------------------------------------------------------- */

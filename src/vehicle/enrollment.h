@@ -13,6 +13,8 @@
 
 #define ACTOR_DEVICE "device" /* in the trail and the history, with the Reference ID beside it */
 
+#define RENEWALS_A_DAY_MAX 20 /* of a vehicle; more than answers are lost */
+
 /*
  * The certificate that a device has shown, as the registry knows it. UNAUTHENTICATED: it is nobody's, revoked or over;
  * *ret_is_known says whether the record was filled all the same, because the refusal is its tenant's. Else as
@@ -42,7 +44,8 @@ struct reenrollment {
  * simplereenroll: one more certificate, for the same or another key; the one that asks lives to its end. NAMES_DIFFER:
  * the CSR's subject or subjectAltName is not the certificate's (RFC 7030 section 4.2.2). RENEWAL_TOO_EARLY: before the
  * last third of its life. CERTIFICATE_LIMIT: there are CERTIFICATES_LIVE_MAX, and none of them but the one that asks is
- * for this key. UNAUTHENTICATED: it lives no more. VEHICLE_NOT_PROVISIONABLE, CSR_INVALID, KEY_MISMATCH, KEY_REUSED.
+ * for this key; or the vehicle was given RENEWALS_A_DAY_MAX within a day. UNAUTHENTICATED: it lives no more.
+ * VEHICLE_NOT_PROVISIONABLE, CSR_INVALID, KEY_MISMATCH, KEY_REUSED.
  */
 enum problem enrollment_renew(struct flow_request *request, const struct reenrollment *asked,
 			      struct credentials *ret_credentials, bool *ret_revoked);

@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-/* Of one vehicle, newest first. At most two live at a time, so what lives is far within. */
-#define CERTIFICATES_READ_MAX 512
+/* Of one vehicle. More than a change can revoke, so that too many fail it rather than stay. */
+#define CERTIFICATES_VALID_MAX 64
 
 void certificate_order_release(struct certificate_order *order)
 {
@@ -195,15 +195,8 @@ enum result certificates_read_valid(struct flow_request *request, const struct u
 				    struct certificate_list *ret_list)
 {
 	struct registry *registry = request->platform->registry;
-	int64_t now_ms = clock_now_ms(request->platform->clock);
-	struct certificate_record *records;
-	size_t count, kept = 0;
 
-	TRY(registry->ops->get_certificates(registry, &request->tenant.id, reference_id, CERTIFICATES_READ_MAX,
-					    request->arena, &records, &count, &request->note));
-	for (size_t i = 0; i < count; i++)
-		if (!records[i].is_revoked && records[i].not_after_ms > now_ms)
-			records[kept++] = records[i];
-	*ret_list = (struct certificate_list){.records = records, .count = kept};
-	return RESULT_OK;
+	return registry->ops->get_valid_certificates(
+		registry, &request->tenant.id, reference_id, clock_now_ms(request->platform->clock),
+		CERTIFICATES_VALID_MAX, request->arena, &ret_list->records, &ret_list->count, &request->note);
 }

@@ -231,6 +231,37 @@ class Publisher:
         self.connection = None
 
 
+class Deaf(Publisher):
+    """MQTT 5 by hand: it lets the broker send as much as there may be, reads none of it and acknowledges nothing."""
+
+    def connect(self):
+        plain = socket.create_connection(self.address, timeout=5)
+        self.connection = self.context.wrap_socket(plain, server_hostname=self.address[0])
+        receive_maximum = bytes([3, 0x21, 0xff, 0xff])
+        self.connection.sendall(self.packet(0x10, self.text("MQTT") + bytes([5, 2, 0, 60]) + receive_maximum +
+                                            self.text(self.vehicle.id)))
+        if self.connection.recv(100)[:1] != b"\x20":
+            raise ConnectionError("refused")
+
+    @classmethod
+    def subscription(cls, topic, qos=1):
+        return cls.packet(0x82, bytes([0, 1, 0]) + cls.text(topic) + bytes([qos]))
+
+    def subscribe(self, topic, qos=1):
+        self.connection.sendall(self.subscription(topic, qos))
+        if self.connection.recv(100)[-1] != qos:
+            raise ConnectionError("not subscribed")
+
+    @classmethod
+    def message(cls, topic, payload=b"", qos=1, properties=b""):
+        head = cls.text(topic) + (bytes([0, 1]) if qos else b"")
+        return cls.packet(0x30 | qos << 1, head + cls.packet(0, properties)[1:] + payload)
+
+    @classmethod
+    def user_property(cls, name, value):
+        return bytes([0x26]) + cls.text(name) + cls.text(value)
+
+
 class Vehicle:
     """A vehicle that was provisioned over the API with a key made for it."""
 

@@ -128,7 +128,7 @@ def send_numbers(vehicle, numbers, size=0):
 @as_root
 def test_a_full_disk_refuses_telemetry_and_loses_none(own_platform, small_disk, tmp_path):
     """Both the spool's disk and the store's. What was acknowledged before is stored as soon as there is room."""
-    platform = own_platform(directory=small_disk / "data")
+    platform = own_platform("--messages-per-second", "10000", directory=small_disk / "data")
     vehicles = [Vehicle(platform, tmp_path, make_vin(), f"FULL-{n}") for n in range(4)]
     for vehicle in vehicles:
         vehicle.connect().close()

@@ -14,7 +14,7 @@ import pytest
 from certificates import issue, key_pem, make_csr, new_key
 from conftest import make_vin
 from installation import PROGRAMS, eventually
-from mqtt import Mqtt, Vehicle
+from mqtt import Deaf, Mqtt, Vehicle
 
 REFUSED = 135  # MQTT 5, 0x87: not authorised
 DENIED = 128   # a SUBACK's codes at and above
@@ -262,14 +262,13 @@ def test_a_stranger_reads_no_telemetry(platform, vehicle):
         assert platform.client("factory").get(f"/v1/vehicles/{vehicle.id}/{path}").status == 403
 
 
-def flood(vehicle):
+def flood(vehicle, payload=json.dumps({"timestamp": NOW_MS, "signals": {"Vehicle.Speed": 1}}), at_once=1000):
     """Sends more than the limit for as long as the broker takes it; waits for no acknowledgement, or that would be the limit."""
     connection = vehicle.connection(protocol=4)  # MQTT 5 has the broker say how many may be under way
     connection.paho.max_inflight_messages_set(0)
     connection.connect()
-    payload = json.dumps({"timestamp": NOW_MS, "signals": {"Vehicle.Speed": 1}})
     for _ in range(20):
-        for _ in range(1000):
+        for _ in range(at_once):
             connection.publish(f"vehicles/{vehicle.id}/signals", payload)
         if connection.closed.wait(1):
             break
@@ -287,6 +286,66 @@ def test_a_flood_by_one_vehicle_does_not_harm_another(platform, new_vehicle):
     assert closed and closed[0] is not None, "the flood was not limited"
     assert not calm.closed.is_set()
     eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 19)
+
+
+def test_a_flood_of_bytes_is_one_too(platform, new_vehicle):
+    """What is behind the broker takes bytes: a hundred messages a second of 128 KiB each kept ingest busy for all."""
+    one, other = new_vehicle(), new_vehicle()
+    calm = other.connect()
+    batch = json.dumps([{"timestamp": NOW_MS + number, "signals": {"Vehicle.Speed": 1}} for number in range(2000)])
+    assert flood(one, batch, at_once=30).wait_closed() is not None, "the flood was not limited"
+    calm.send_signals({"Vehicle.Speed": 7}, NOW_MS)
+    eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 7)
+
+
+def resident_mib(pid):
+    lines = open(f"/proc/{pid}/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+LARGE = {
+    "payload": lambda topic: Deaf.message(topic, bytes(120_000)),
+    "payload at QoS 0": lambda topic: Deaf.message(topic, bytes(120_000), qos=0),
+    "properties": lambda topic: Deaf.message(topic, properties=3 * Deaf.user_property("name", "x" * 60_000)),
+    "topic": lambda topic: Deaf.message(topic + "/" + "x" * 60_000),
+}
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("large", LARGE)
+def test_a_vehicle_that_takes_nothing_of_what_it_sends_itself_takes_no_memory(own_platform, tmp_path, large):
+    """A window of 65,535 messages is MQTT 5's own; of 128 KiB each they would be 8 GB, and the end of the broker."""
+    platform = own_platform("--messages-per-second", "100000")
+    vehicle = Vehicle(platform, tmp_path, make_vin(), "DEAF-1")
+    deaf, topic = Deaf(vehicle), f"vehicles/{vehicle.id}/room"
+    broker = platform.read_info()["processes"]["mosquitto"]
+    deaf.connect()
+    deaf.subscribe(topic + "/#", 0 if large.endswith("0") else 1)
+    message, before = LARGE[large](topic), resident_mib(broker)
+    for _ in range(800):
+        deaf.connection.sendall(message)
+    time.sleep(1)
+    assert resident_mib(broker) - before < 48
+    deaf.close()
+
+
+@pytest.mark.plain
+def test_what_a_vehicle_does_not_take_is_forgotten(own_platform, tmp_path):
+    """Mosquitto never frees what was to go to a client ID whose queue is full."""
+    platform = own_platform("--messages-per-second", "100000", "--rate-limit", "5000")
+    vehicle = Vehicle(platform, tmp_path, make_vin(), "DEAF-2")
+    deaf, broker = Deaf(vehicle), platform.read_info()["processes"]["mosquitto"]
+    for _ in range(100):
+        answer = platform.client("crm").post(f"/v1/vehicles/{vehicle.id}/commands", {"name": "x", "payload": "y" * 8000})
+        assert answer.status == 202, answer
+    deaf.connect()
+    before = resident_mib(broker)
+    for _ in range(120):
+        deaf.connection.sendall(deaf.subscription(vehicle.commands_filter()))
+        time.sleep(0.05)  # each time all of them are sent: 96 MB
+    time.sleep(2)
+    assert resident_mib(broker) - before < 48
+    deaf.close()
 
 
 def metrics(platform, names):

@@ -156,7 +156,17 @@ static enum result get_certificates(struct registry *registry, const struct tena
 				    const struct uuid *reference_id, size_t limit, struct arena *arena,
 				    struct certificate_record **ret_records, size_t *ret_count, struct note *note)
 {
-	READ(registry, note, read_certificates(db, tenant, reference_id, limit, arena, ret_records, ret_count, note));
+	READ(registry, note,
+	     read_certificates(db, tenant, reference_id, NULL, limit, arena, ret_records, ret_count, note));
+}
+
+static enum result get_valid_certificates(struct registry *registry, const struct tenant_id *tenant,
+					  const struct uuid *reference_id, int64_t at_ms, size_t limit,
+					  struct arena *arena, struct certificate_record **ret_records,
+					  size_t *ret_count, struct note *note)
+{
+	READ(registry, note,
+	     read_certificates(db, tenant, reference_id, &at_ms, limit, arena, ret_records, ret_count, note));
 }
 
 static enum result scan_revoked(struct registry *registry, int64_t at_ms, struct arena *arena,
@@ -426,6 +436,7 @@ static const struct registry_ops sqlite_ops = {
 	.scan_vehicles = scan_vehicles,
 	.get_history = get_history,
 	.get_certificates = get_certificates,
+	.get_valid_certificates = get_valid_certificates,
 	.find_certificate = find_certificate,
 	.scan_denied = scan_denied,
 	.scan_suspended = scan_suspended,

@@ -251,8 +251,8 @@ enum result read_certificate_row(struct sql *query, struct certificate_record *r
 }
 
 enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,
-			      size_t limit, struct arena *arena, struct certificate_record **ret_records,
-			      size_t *ret_count, struct note *note)
+			      const int64_t *valid_at_ms, size_t limit, struct arena *arena,
+			      struct certificate_record **ret_records, size_t *ret_count, struct note *note)
 {
 	SQL_CLEANUP struct sql query = {0};
 	int64_t tenant_number;
@@ -269,6 +269,8 @@ enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tena
 	sql_number(&query, 1, tenant_number);
 	sql_blob(&query, 2, reference_id->bytes, UUID_SIZE);
 	sql_number(&query, 3, (int64_t)limit);
+	if (valid_at_ms != NULL)
+		sql_number(&query, 4, *valid_at_ms);
 	TRY(sql_step(&query, &has_row, note));
 	while (has_row && count < limit) {
 		records[count].reference_id = *reference_id;

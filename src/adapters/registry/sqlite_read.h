@@ -46,9 +46,11 @@ MUST_USE enum result read_vehicle_page(struct sqlite_db *db, const struct page_q
 MUST_USE enum result read_history(struct sqlite_db *db, const struct tenant_id *tenant, const struct uuid *reference_id,
 				  uint64_t before, size_t limit, struct arena *arena,
 				  struct history_entry **ret_entries, size_t *ret_count, struct note *note);
+/* valid_at_ms NULL: revoked and expired ones, too. */
 MUST_USE enum result read_certificates(struct sqlite_db *db, const struct tenant_id *tenant,
-				       const struct uuid *reference_id, size_t limit, struct arena *arena,
-				       struct certificate_record **ret_records, size_t *ret_count, struct note *note);
+				       const struct uuid *reference_id, const int64_t *valid_at_ms, size_t limit,
+				       struct arena *arena, struct certificate_record **ret_records, size_t *ret_count,
+				       struct note *note);
 MUST_USE enum result read_revoked(struct sqlite_db *db, int64_t at_ms, struct arena *arena,
 				  struct revoked_certificate **ret_revoked, size_t *ret_count, struct note *note);
 MUST_USE enum result read_certified_key(struct sqlite_db *db, const struct tenant_id *tenant,

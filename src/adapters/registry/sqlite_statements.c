@@ -99,7 +99,8 @@ const char *const sql_statements[SQL_COUNT] = {
 		"SELECT c.serial, k.device_id, k.spki_sha256, c.not_before, c.not_after, c.revoked_at, c.reason"
 		" FROM vehicle v JOIN certificate c ON c.vehicle = v.number JOIN certified_key k ON k.number = "
 		"c.certified_key"
-		" WHERE v.reference_id = ?2 AND v.tenant = ?1 ORDER BY c.number DESC LIMIT ?3",
+		" WHERE v.reference_id = ?2 AND v.tenant = ?1"
+		" AND (?4 IS NULL OR (c.revoked_at IS NULL AND c.not_after > ?4)) ORDER BY c.number DESC LIMIT ?3",
 	[SQL_COUNT_REVOKED] = "SELECT (SELECT count(*) FROM certificate WHERE " REVOKED ")"
 			      " + (SELECT count(*) FROM claim WHERE " REVOKED ")"
 			      " + (SELECT count(*) FROM ownership WHERE " LAPSED ")",

@@ -16,12 +16,16 @@ static void refill(struct flood_bucket *bucket, const struct flood_limit *limit,
 	bucket->at_ms = now_ms;
 }
 
-bool flood_bucket_take(struct flood_bucket *bucket, const struct flood_limit *limit, int64_t now_ms)
+bool flood_bucket_take(struct flood_bucket *bucket, const struct flood_limit *limit, size_t size, int64_t now_ms)
 {
+	size_t cost = size > FLOOD_TOKEN_SIZE ? (size - 1) / FLOOD_TOKEN_SIZE + 1 : 1;
+
+	if (cost > limit->burst)
+		cost = limit->burst;
 	refill(bucket, limit, now_ms);
-	if (bucket->tokens < 1)
+	if (bucket->tokens < (double)cost)
 		return false;
-	bucket->tokens -= 1;
+	bucket->tokens -= (double)cost;
 	return true;
 }
 

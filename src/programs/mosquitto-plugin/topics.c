@@ -40,6 +40,8 @@ static bool is_response(const char *rest, struct uuid *ret_command_id)
 
 enum topic_use topic_of_vehicle(const struct uuid *reference_id, const char *topic, struct uuid *ret_command_id)
 {
+	if (strlen(topic) >= GATEWAY_TOPIC_SIZE)
+		return TOPIC_REFUSED;
 	const char *rest = behind(topic, OWN_PREFIX, reference_id);
 	if (rest)
 		return strcmp(rest, "signals") == 0 ? TOPIC_SIGNALS_JSON : TOPIC_OWN;

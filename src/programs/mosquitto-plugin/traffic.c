@@ -6,6 +6,8 @@
 
 #define SUBSCRIPTIONS_MAX 64
 #define COMMANDED_MAX	  ((size_t)1 << 20)
+#define RESEND_SIZE	  ((size_t)64 << 10) /* what is sent to who becomes ready counts as so much, though it may be more \
+					      */
 
 /* Whoever was superseded or kicked, or is not there at all (a last will), may do nothing. */
 static struct session *find_active(const struct gateway *gateway, const void *client)
@@ -14,10 +16,10 @@ static struct session *find_active(const struct gateway *gateway, const void *cl
 	return session && !session->is_superseded && !session->was_kicked ? session : NULL;
 }
 
-static bool is_too_fast(struct gateway *gateway, struct session *session)
+static bool is_too_fast(struct gateway *gateway, struct session *session, size_t size)
 {
 	if (session->identity.kind == IDENTITY_PLATFORM ||
-	    flood_bucket_take(&session->bucket, &gateway->options->flood, clock_monotonic_ms(gateway->clock)))
+	    flood_bucket_take(&session->bucket, &gateway->options->flood, size, clock_monotonic_ms(gateway->clock)))
 		return false;
 	gateway->counters.flooded++;
 	gateway_log(gateway, true, "vinveil: too many messages from %.64s: disconnected", session->address);
@@ -56,7 +58,7 @@ enum verdict gateway_judge_publish(struct gateway *gateway, const struct publica
 		return VERDICT_DENY;
 	if (session->identity.kind == IDENTITY_PLATFORM)
 		return strcmp(publication->topic, GATEWAY_CONTROL_TOPIC) == 0 ? VERDICT_ALLOW : VERDICT_DENY;
-	if (is_too_fast(gateway, session))
+	if (is_too_fast(gateway, session, publication->size))
 		return VERDICT_CUT;
 	enum topic_use use = use_of(gateway, session, publication->topic, &command_id);
 	if (use == TOPIC_REFUSED)
@@ -162,17 +164,16 @@ enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client
 	struct session *session = find_active(gateway, client);
 	if (!session)
 		return VERDICT_DENY;
-	if (is_too_fast(gateway, session))
+	bool is_vehicle = session->identity.kind == IDENTITY_VEHICLE;
+	bool takes_commands = is_vehicle && filter_takes_commands(&session->identity.reference_id, filter);
+	if (is_too_fast(gateway, session, takes_commands ? RESEND_SIZE : strlen(filter)))
 		return VERDICT_CUT;
 	if (session->identity.kind == IDENTITY_CLAIM)
 		return claim_may_subscribe(gateway->options->template_name, filter) ? VERDICT_ALLOW : VERDICT_DENY;
-	if (session->identity.kind != IDENTITY_VEHICLE ||
-	    !vehicle_may_subscribe(&session->identity.reference_id, filter) || has_vin(filter) ||
+	if (!is_vehicle || !vehicle_may_subscribe(&session->identity.reference_id, filter) || has_vin(filter) ||
 	    gateway->broker->count_subscriptions(gateway->broker_context, client) >= SUBSCRIPTIONS_MAX)
 		return VERDICT_DENY;
-	if (filter_takes_commands(&session->identity.reference_id, filter))
-		return become_ready(gateway, session);
-	return VERDICT_ALLOW;
+	return takes_commands ? become_ready(gateway, session) : VERDICT_ALLOW;
 }
 
 void gateway_unsubscribe(struct gateway *gateway, const void *client, const char *filter)
@@ -185,7 +186,7 @@ void gateway_unsubscribe(struct gateway *gateway, const void *client, const char
 	key_set_remove(&gateway->commanded, session->identity.reference_id.bytes);
 }
 
-/* Through a subscription comes only what a vehicle has published itself. */
+/* Through a subscription comes what a vehicle has published itself, and its commands. */
 bool gateway_may_read(const struct gateway *gateway, const void *client, const char *topic)
 {
 	const struct session *session = find_active(gateway, client);

@@ -25,9 +25,14 @@ static const char head[] =
 static const char manners[] =
 	"\n# Without it each answer waits for the one before it to be acknowledged: 40 ms a message.\n"
 	"set_tcp_nodelay true\n"
-	"# What waits in a vehicle's session. Never 0: the broker then disconnects at each denied publish.\n"
-	"max_queued_messages 1000\n"
+	"# What waits in a vehicle's session. Never 0: the broker then disconnects at each denied publish. The last "
+	"line\n"
+	"# bounds what was sent and not acknowledged, of which MQTT 5 lets the client have 65535: without it one "
+	"vehicle\n"
+	"# that sends to itself and stays silent takes all memory.\n"
+	"max_queued_messages 256\n"
 	"max_queued_bytes 4194304\n"
+	"max_inflight_bytes 1048576\n"
 	"queue_qos0_messages false\n"
 	"# Vehicles' payloads have a bound of 128 KiB; vinveild's frames are larger. message_size_limit would not do:\n"
 	"# it acknowledges to MQTT 3 what it drops.\n"
@@ -78,7 +83,9 @@ static enum result append_plugin(const struct broker_config *config, struct buf 
 		"plugin_opt_stale_refuse_seconds %lld\nplugin_opt_stale_close_seconds %lld\n"
 		"# A full spool refuses messages, so that vehicles keep them.\n"
 		"plugin_opt_telemetry_spool_mib %lld\n"
-		"# Of one vehicle; beyond it, it is cut off for a moment, and the others notice nothing.\n"
+		"# Of one vehicle, a message once for each 4 KiB of it; beyond it, it is cut off for a moment, and "
+		"the\n"
+		"# others notice nothing.\n"
 		"plugin_opt_messages_per_second %lld\nplugin_opt_messages_burst %lld\n",
 		(long long)installation->stale_refuse_seconds, (long long)installation->stale_close_seconds,
 		(long long)installation->telemetry_spool_mib, (long long)installation->messages_per_second,

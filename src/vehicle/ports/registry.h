@@ -238,6 +238,11 @@ struct registry_ops {
 	enum result (*get_certificates)(struct registry *registry, const struct tenant_id *tenant,
 					const struct uuid *reference_id, size_t limit, struct arena *arena,
 					struct certificate_record **ret_records, size_t *ret_count, struct note *note);
+	/* The same, of those alone that are neither revoked nor over at at_ms, however many were issued after them. */
+	enum result (*get_valid_certificates)(struct registry *registry, const struct tenant_id *tenant,
+					      const struct uuid *reference_id, int64_t at_ms, size_t limit,
+					      struct arena *arena, struct certificate_record **ret_records,
+					      size_t *ret_count, struct note *note);
 	/* Whoever's it is: the certificate speaks for its tenant. Device certificates only. */
 	enum result (*find_certificate)(struct registry *registry, const struct serial *serial,
 					struct certificate_record *ret_record, struct note *note);

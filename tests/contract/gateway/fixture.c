@@ -338,9 +338,10 @@ static void write_config(const struct fixture *fixture, const char *path)
 	write_option(file, "telemetry_spool_mib", options->spool_mib);
 	write_option(file, "messages_per_second", options->per_second);
 	write_option(file, "messages_burst", options->burst);
-	fprintf(file, "persistence false\nset_tcp_nodelay true\nmax_packet_size 262144\nmax_queued_messages 1000\n"
-		      "max_queued_bytes 4194304\nqueue_qos0_messages false\nsys_interval 0\n"
-		      "connection_messages false\nlog_dest stderr\nlog_type error\nlog_type warning\n");
+	fprintf(file,
+		"persistence false\nset_tcp_nodelay true\nmax_packet_size 262144\nmax_queued_messages 256\n"
+		"max_queued_bytes 4194304\nmax_inflight_bytes 1048576\nqueue_qos0_messages false\nsys_interval 0\n"
+		"connection_messages false\nlog_dest stderr\nlog_type error\nlog_type warning\n");
 	fprintf(file, "listener 0 %s/broker.sock\n", directory);
 	write_listener(file, fixture, fixture->port, "protocol mqtt\n");
 	write_listener(file, fixture, fixture->web_port, "protocol websockets\nsocket_domain ipv4\n");

@@ -400,6 +400,17 @@ static void certificates_are_kept_and_revoked_once(void **state)
 		ASK(get_certificates, &other, &vehicle.reference_id, 10, &fixture.arena, &records, &count, NULL),
 		RESULT_ABSENT);
 
+	ASSERT_OK(ASK(get_valid_certificates, &demo, &vehicle.reference_id, NOW_MS, 10, &fixture.arena, &records,
+		      &count, NULL));
+	assert_int_equal(count, 1);
+	assert_memory_equal(&records[0].serial, &second.serial, SERIAL_SIZE);
+	ASSERT_OK(ASK(get_valid_certificates, &demo, &vehicle.reference_id, second.not_after_ms, 10, &fixture.arena,
+		      &records, &count, NULL));
+	assert_int_equal(count, 0);
+	assert_int_equal(ASK(get_valid_certificates, &other, &vehicle.reference_id, NOW_MS, 10, &fixture.arena,
+			     &records, &count, NULL),
+			 RESULT_ABSENT);
+
 	ASSERT_OK(ASK(scan_revoked, NOW_MS, &fixture.arena, &revoked, &count, NULL));
 	assert_int_equal(count, 1);
 	assert_memory_equal(&revoked[0].serial, &first.serial, SERIAL_SIZE);

@@ -524,6 +524,60 @@ static void test_claims_beyond_the_queue_are_rejected_at_once(void **state)
 	sem_destroy(&answer_now);
 }
 
+struct taking {
+	struct house *house;
+	sem_t is_done;
+};
+
+static void *take_from_two_vehicles(void *context)
+{
+	struct taking *taking = context;
+	struct gateway_event events[] = {event_of(taking->house, GATEWAY_VEHICLE_DISCONNECTED),
+					 event_of(taking->house, GATEWAY_VEHICLE_DISCONNECTED)};
+
+	/* One for each of two threads. */
+	events[0].reference_id.bytes[UUID_SIZE - 1] = 0;
+	events[1].reference_id.bytes[UUID_SIZE - 1] = 1;
+	assert_ok(fleet_events.take(taking->house->fleet, events, 2));
+	sem_post(&taking->is_done);
+	return NULL;
+}
+
+/* Whoever has a claim's key may ask as often as he likes; what vehicles say must not stand behind that. */
+static void test_events_do_not_wait_for_claims(void **state)
+{
+	struct house *house = *state;
+	struct registry *registry = house->fixture->platform.registry;
+	const struct registry_ops *real = registry->ops;
+	struct registry_ops slow = *real;
+	struct gateway_claim_message message = {.request = GATEWAY_CREATE_FROM_CSR, .payload = span_of_text("{}")};
+	struct taking taking = {.house = house};
+	struct timespec until;
+	pthread_t thread;
+
+	slow.find_claim = find_claim_slowly;
+	registry->ops = &slow;
+	sem_init(&asked, 0, 0);
+	sem_init(&answer_now, 0, 0);
+	sem_init(&taking.is_done, 0, 0);
+	for (int i = 0; i < 8; i++) /* twice as many as there are threads */
+		fleet_events.take_claim(house->fleet, &message);
+	assert_int_equal(pthread_create(&thread, NULL, take_from_two_vehicles, &taking), 0);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 10;
+	bool is_done = sem_timedwait(&taking.is_done, &until) == 0;
+	for (int i = 0; i < 8; i++)
+		sem_post(&answer_now);
+	pthread_join(thread, NULL);
+	assert_true(is_done);
+	fleet_close(house->fleet);
+	house->fleet = NULL;
+	registry->ops = real;
+	sem_destroy(&asked);
+	sem_destroy(&answer_now);
+	sem_destroy(&taking.is_done);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_house, close_house)
 
 int main(void)
@@ -543,6 +597,7 @@ int main(void)
 		TEST(test_a_batch_that_failed_is_offered_again),
 		TEST(test_events_of_a_vehicle_stay_in_order),
 		TEST(test_claims_beyond_the_queue_are_rejected_at_once),
+		TEST(test_events_do_not_wait_for_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

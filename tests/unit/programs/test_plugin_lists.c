@@ -201,14 +201,31 @@ static void a_bucket_refills_with_time(void **state)
 	(void)state;
 	flood_bucket_fill(&bucket, &limit, 1000);
 	for (int i = 0; i < 5; i++)
-		assert_true(flood_bucket_take(&bucket, &limit, 1000));
-	assert_false(flood_bucket_take(&bucket, &limit, 1000));
-	assert_false(flood_bucket_take(&bucket, &limit, 1050));
-	assert_true(flood_bucket_take(&bucket, &limit, 1100));
-	assert_false(flood_bucket_take(&bucket, &limit, 900)); /* a clock that goes back gives nothing */
+		assert_true(flood_bucket_take(&bucket, &limit, 100, 1000));
+	assert_false(flood_bucket_take(&bucket, &limit, 100, 1000));
+	assert_false(flood_bucket_take(&bucket, &limit, 100, 1050));
+	assert_true(flood_bucket_take(&bucket, &limit, 100, 1100));
+	assert_false(flood_bucket_take(&bucket, &limit, 100, 900)); /* a clock that goes back gives nothing */
 	for (int i = 0; i < 5; i++)
-		assert_true(flood_bucket_take(&bucket, &limit, 100000));
-	assert_false(flood_bucket_take(&bucket, &limit, 100000));
+		assert_true(flood_bucket_take(&bucket, &limit, 100, 100000));
+	assert_false(flood_bucket_take(&bucket, &limit, 100, 100000));
+}
+
+static void large_messages_cost_more(void **state)
+{
+	const struct flood_limit limit = {.per_second = 10, .burst = 5};
+	struct flood_bucket bucket;
+	(void)state;
+	flood_bucket_fill(&bucket, &limit, 1000);
+	assert_true(flood_bucket_take(&bucket, &limit, 0, 1000));
+	assert_true(flood_bucket_take(&bucket, &limit, FLOOD_TOKEN_SIZE, 1000));
+	assert_true(flood_bucket_take(&bucket, &limit, FLOOD_TOKEN_SIZE + 1, 1000));
+	assert_false(flood_bucket_take(&bucket, &limit, FLOOD_TOKEN_SIZE + 1, 1000));
+	assert_true(flood_bucket_take(&bucket, &limit, 1, 1000)); /* what was refused has cost nothing */
+	/* One that costs more than there may ever be takes all there is. */
+	assert_false(flood_bucket_take(&bucket, &limit, 100 * FLOOD_TOKEN_SIZE, 1499));
+	assert_true(flood_bucket_take(&bucket, &limit, 100 * FLOOD_TOKEN_SIZE, 1500));
+	assert_false(flood_bucket_take(&bucket, &limit, 1, 1500));
 }
 
 static void a_bucket_waits_for_its_vehicle(void **state)
@@ -234,6 +251,7 @@ int main(void)
 		cmocka_unit_test(a_successor_takes_the_name_over),
 		cmocka_unit_test(many_sessions_are_all_found),
 		cmocka_unit_test(a_bucket_refills_with_time),
+		cmocka_unit_test(large_messages_cost_more),
 		cmocka_unit_test(a_bucket_waits_for_its_vehicle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

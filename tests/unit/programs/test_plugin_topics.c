@@ -55,6 +55,21 @@ static void vehicles_publish_what_is_theirs(void **state)
 	}
 }
 
+/* The broker keeps a topic with each message that waits, and counts it nowhere. */
+static void topics_are_not_long(void **state)
+{
+	const struct uuid vehicle = id();
+	struct uuid command_id;
+	char topic[258] = "vehicles/" ID "/";
+	(void)state;
+	size_t length = strlen(topic);
+	memset(topic + length, 'x', sizeof(topic) - 1 - length);
+	assert_int_equal(strlen(topic), 257);
+	assert_int_equal(topic_of_vehicle(&vehicle, topic, &command_id), TOPIC_REFUSED);
+	topic[256] = '\0';
+	assert_int_equal(topic_of_vehicle(&vehicle, topic, &command_id), TOPIC_OWN);
+}
+
 static const struct {
 	const char *filter;
 	bool takes;
@@ -140,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vehicles_publish_what_is_theirs),
+		cmocka_unit_test(topics_are_not_long),
 		cmocka_unit_test(knows_who_takes_commands),
 		cmocka_unit_test(claims_have_two_requests),
 		cmocka_unit_test(options_are_judged),

@@ -391,6 +391,41 @@ static void test_renew_with_what_is_good_no_more(void **state)
 	assert_int_equal(live_certificates(fixture, &renewing.id), 0);
 }
 
+/* Each is one of the budget that all vehicles share, and stands in the CRL when it is replaced. */
+static void test_renewals_of_a_day_are_bounded(void **state)
+{
+	struct fixture *fixture = *state;
+	RENEWING_CLEANUP struct renewing renewing = make_renewing(fixture);
+
+	for (int i = 0; i < RENEWALS_A_DAY_MAX; i++)
+		assert_problem(renew_as(fixture, &renewing.enrolled, &renewing.device), PROBLEM_NONE);
+	assert_problem(renew_as(fixture, &renewing.enrolled, &renewing.device), PROBLEM_CERTIFICATE_LIMIT);
+	assert_int_equal(fixture->authority.issued, 2 + RENEWALS_A_DAY_MAX);
+	assert_int_equal(live_certificates(fixture, &renewing.id), 2);
+	fixture->clock.now_ms += DAY_MS;
+	assert_problem(renew_as(fixture, &renewing.enrolled, &renewing.device), PROBLEM_NONE);
+}
+
+/* Whoever has the key can have it certified again and again, and the certificate that he asks with gets older. */
+static void test_what_was_renewed_often_is_revoked_all_the_same(void **state)
+{
+	struct fixture *fixture = *state;
+	RENEWING_CLEANUP struct renewing renewing = make_renewing(fixture);
+	struct certificate_record record;
+	struct vehicle vehicle;
+	bool is_known = false;
+
+	for (int i = 0; i < 512; i++) {
+		assert_problem(renew_as(fixture, &renewing.enrolled, &renewing.device), PROBLEM_NONE);
+		fixture->clock.now_ms += 29 * DAY_MS / 512;
+	}
+	assert_problem(change_device(fixture, &renewing.id, "tcu-1", "tcu-2", &vehicle), PROBLEM_NONE);
+	assert_problem(
+		enrollment_authenticate(&fixture->platform, &renewing.enrolled.record.serial, &record, &is_known, NULL),
+		PROBLEM_UNAUTHENTICATED);
+	assert_true(is_known && record.is_revoked);
+}
+
 /* ---- at once ------------------------------------------------------------------------------------------ */
 
 #define RACERS 12
@@ -518,6 +553,8 @@ int main(void)
 		TEST(test_renew_only_in_the_last_third),
 		TEST(test_renew_another_key),
 		TEST(test_renew_with_what_is_good_no_more),
+		TEST(test_renewals_of_a_day_are_bounded),
+		TEST(test_what_was_renewed_often_is_revoked_all_the_same),
 		TEST(test_devices_at_once_for_one_vehicle),
 		TEST(test_renewals_at_once),
 		TEST(test_a_claim_is_used_no_more_than_it_may),
