@@ -1,6 +1,6 @@
 /*
  * What vinveild and vinveil-ingest do alike as processes: their command line, their hardening, and how they are told to
- * end.
+ * end; and what an exit code says of all three daemons.
  */
 #ifndef VINVEIL_PROGRAMS_DAEMON_H
 #define VINVEIL_PROGRAMS_DAEMON_H
@@ -8,6 +8,9 @@
 #include "base/config.h"
 
 #include <signal.h>
+
+/* The command line or the configuration is wrong, and would be again: systemd is told not to try (packaging/). */
+#define EXIT_CONFIG 2
 
 struct daemon_program {
 	const char *name, *purpose; /* the purpose as a sentence, for --help */

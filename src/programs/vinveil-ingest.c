@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 	set_defaults(&daemon.config);
 	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
 		fprintf(stderr, "vinveil-ingest: %s\n", note.text);
-		return EXIT_FAILURE;
+		return EXIT_CONFIG;
 	}
 	if (arguments.check_only) {
 		printf("%s: good\n", arguments.config_path);

@@ -362,7 +362,6 @@ static enum result open_server(struct daemon *daemon, struct note *note)
 
 static enum result open_all(struct daemon *daemon, const sigset_t *signals, struct note *note)
 {
-	TRY(check_config(&daemon->config, note));
 	TRY(crypto_init(note));
 	TRY(open_storage(daemon, note));
 	TRY(open_audit(daemon, signals, note));
@@ -412,15 +411,11 @@ static int run(struct daemon *daemon)
 
 /* ---- command line ----------------------------------------------------------------------------------- */
 
-static int check_only(const struct vinveild_config *config, const char *path)
+static enum result read_config(const char *path, struct vinveild_config *config, struct note *note)
 {
-	struct note note = {0};
-	if (check_config(config, &note) != RESULT_OK) {
-		fprintf(stderr, "vinveild: %s\n", note.text);
-		return EXIT_FAILURE;
-	}
-	printf("%s: good\n", path);
-	return EXIT_SUCCESS;
+	set_defaults(config);
+	TRY(config_read(path, keys, KEY_COUNT, config, note));
+	return check_config(config, note);
 }
 
 int main(int argc, char **argv)
@@ -438,13 +433,14 @@ int main(int argc, char **argv)
 
 	if (!daemon_read_arguments(&program, argc, argv, &arguments, &code))
 		return code;
-	set_defaults(&daemon.config);
-	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
+	if (read_config(arguments.config_path, &daemon.config, &note) != RESULT_OK) {
 		fprintf(stderr, "vinveild: %s\n", note.text);
-		return EXIT_FAILURE;
+		return EXIT_CONFIG;
 	}
-	if (arguments.check_only)
-		return check_only(&daemon.config, arguments.config_path);
+	if (arguments.check_only) {
+		printf("%s: good\n", arguments.config_path);
+		return EXIT_SUCCESS;
+	}
 	daemon_harden();
 	log_init("vinveild", LOG_INFO);
 	json_init();

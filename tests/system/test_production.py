@@ -395,8 +395,8 @@ def test_serve_refuses_what_dev_made(own_platform, tmp_path):
     config = platform.directory / "vinveild.conf"
     text = config.read_text()
     config.write_text(text.replace("dev = on", "dev = off"))
-    done = vinveil("serve", "--config", config, expect=1)
+    done = vinveil("serve", "--config", config, expect=2)
     assert "vinveil dev" in done.stderr and "production" in done.stderr
     config.write_text(text.replace("listen = 127.0.0.1", "listen = 0.0.0.0", 1))
-    done = vinveil("serve", "--config", config, expect=1)
+    done = vinveil("serve", "--config", config, expect=2)
     assert "loopback" in done.stderr
