@@ -42,6 +42,9 @@ static void log_notice(void *context, enum gateway_notice notice, const struct n
 		[GATEWAY_NOTICE_DISCONNECTED] = {LOG_WARN, "the broker is away; it is tried again"},
 		[GATEWAY_NOTICE_REFUSED] = {LOG_ERROR, "the broker does not accept the token: it must be the same "
 						       "file as the plugin's token_file"},
+		[GATEWAY_NOTICE_SILENT] = {LOG_WARN, "the broker is connected, but its plugin has not been heard for "
+						     "seconds: is mosquitto stopped or overloaded?"},
+		[GATEWAY_NOTICE_HEARD] = {LOG_INFO, "the broker is heard again"},
 		[GATEWAY_NOTICE_LIST_UNAVAILABLE] = {LOG_ERROR, "the registry did not give the deny list; tried again"},
 		[GATEWAY_NOTICE_EVENTS_DELAYED] = {LOG_WARN, "vehicles' events wait; tried again"},
 		[GATEWAY_NOTICE_EVENTS_DAMAGED] = {LOG_ERROR, "a stretch of the events spool was damaged and skipped"},
