@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-#define EXIT_USAGE 2
 
 static void print_help(const struct daemon_program *program)
 {
@@ -26,11 +25,11 @@ static void print_help(const struct daemon_program *program)
 	}
 }
 
-static int usage(const struct daemon_program *program, const char *what)
+static int usage(const struct daemon_program *program, const char *what, const char *argument)
 {
-	fprintf(stderr, "%s: %s\nusage: %s --config FILE [--check-config] | --help | --version\n", program->name, what,
-		program->name);
-	return EXIT_USAGE;
+	fprintf(stderr, "%s: %s%s\nusage: %s --config FILE [--check-config] | --help | --version\n", program->name,
+		what, argument, program->name);
+	return EXIT_CONFIG;
 }
 
 bool daemon_read_arguments(const struct daemon_program *program, int argument_count, char **arguments,
@@ -53,16 +52,26 @@ bool daemon_read_arguments(const struct daemon_program *program, int argument_co
 		} else if (strcmp(arguments[i], "--config") == 0 && i + 1 < argument_count) {
 			read.config_path = arguments[++i];
 		} else {
-			*ret_code = usage(program, "an unknown argument, or --config without a file");
+			*ret_code = usage(program, "unknown or incomplete option ", arguments[i]);
 			return false;
 		}
 	}
 	if (read.config_path == NULL) {
-		*ret_code = usage(program, "say --config FILE");
+		*ret_code = usage(program, "say --config FILE", "");
 		return false;
 	}
 	*ret_arguments = read;
 	return true;
+}
+
+enum result daemon_check_address(const char *key, const char *address, struct note *note)
+{
+	uint8_t bytes[sizeof(struct in6_addr)];
+
+	if (inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1)
+		return RESULT_OK;
+	note_set(note, "%s: must be a numeric address, as 127.0.0.1 or ::", key);
+	return RESULT_INVALID;
 }
 
 void daemon_harden(void)

@@ -1,6 +1,6 @@
 /*
  * What vinveild and vinveil-ingest do alike as processes: their command line, their hardening, and how they are told to
- * end.
+ * end; and what an exit code says of all three daemons.
  */
 #ifndef VINVEIL_PROGRAMS_DAEMON_H
 #define VINVEIL_PROGRAMS_DAEMON_H
@@ -8,6 +8,9 @@
 #include "base/config.h"
 
 #include <signal.h>
+
+/* The command line or the configuration is wrong, and would be again: systemd is told not to try (packaging/). */
+#define EXIT_CONFIG 2
 
 struct daemon_program {
 	const char *name, *purpose; /* the purpose as a sentence, for --help */
@@ -23,6 +26,9 @@ struct daemon_arguments {
 /* True: go on. False: end with *ret_code; help, version or what is wrong has been printed. */
 bool daemon_read_arguments(const struct daemon_program *program, int argument_count, char **arguments,
 			   struct daemon_arguments *ret_arguments, int *ret_code);
+
+/* RESULT_INVALID unless it is a numeric address; the note names the key ("[server] listen"). */
+MUST_USE enum result daemon_check_address(const char *key, const char *address, struct note *note);
 
 /* No core dumps, no new privileges, files for this user alone, and as many descriptors as there may be. */
 void daemon_harden(void);

@@ -9,6 +9,7 @@
 #include "adapters/keys/sandbox.h"
 #include "base/log.h"
 #include "crypto/digest.h"
+#include "programs/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG	    128
-#define EXIT_CONFIG 2
+#define BACKLOG 128
 
 struct daemon {
 	struct keyd_config config;
@@ -181,7 +181,6 @@ static enum result start(struct daemon *daemon, struct note *note)
 	daemon->server.own_user = geteuid();
 	TRY(sandbox_begin(note));
 	TRY(crypto_init(note));
-	TRY(read_allowed(daemon->config.allow, &daemon->server, note));
 	TRY(take_signals(daemon, note));
 	if (sandbox_lock_memory(&lesser) != RESULT_OK)
 		log_event(LOG_WARN, "memory-not-locked", "%s", lesser.text);
@@ -243,10 +242,8 @@ static int run_with(const char *path, bool check_only)
 	struct note note = {0};
 	log_init("vinveil-keyd", LOG_INFO);
 	enum result result = keyd_config_read(path, &daemon.config, &note);
-	if (result == RESULT_OK && check_only) {
-		struct keyd_server scratch = {0};
-		result = read_allowed(daemon.config.allow, &scratch, &note);
-	}
+	if (result == RESULT_OK)
+		result = read_allowed(daemon.config.allow, &daemon.server, &note);
 	if (result != RESULT_OK) {
 		fprintf(stderr, "vinveil-keyd: %s\n", note.text);
 		return EXIT_CONFIG;

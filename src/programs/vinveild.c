@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "programs/daemon.h"
 #include "programs/vinveild_devices.h"
 
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #define KEYD_WAIT_MS	 60000
+#define KEYD_PATIENCE_MS 3000
 #define DRAIN_MS	 10000
 #define LOOPS_DEFAULT	 4
 #define READER_CACHE_KIB 1024
@@ -182,6 +184,8 @@ static bool is_marked(const char *registry)
 
 static enum result check_config(const struct vinveild_config *config, struct note *note)
 {
+	TRY(daemon_check_address("[server] listen", config->listen, note));
+	TRY(daemon_check_address("[server] operations_listen", config->operations_listen, note));
 	TRY(devices_check_config(&config->devices, note));
 	if (is_marked(config->registry) && !config->dev) {
 		note_set(note,
@@ -256,24 +260,26 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 	return devices_open(&daemon->devices, &config->devices, &daemon->platform, note);
 }
 
-/* keyd may be starting at the same time: it is waited for, but not for ever, and not when we are asked to stop. */
+/* keyd may be starting at the same time, which is nothing to tell: it is waited for, but not for ever, and not when we
+   are asked to stop. */
 static enum result open_audit(struct daemon *daemon, const sigset_t *signals, struct note *note)
 {
 	struct audit_tlog_config config = {.directory = daemon->config.audit,
 					   .origin = daemon->config.audit_origin,
 					   .signer = daemon->platform.keys};
-	int64_t until = clock_monotonic_ms(clock_system()) + KEYD_WAIT_MS;
+	int64_t begin = clock_monotonic_ms(clock_system());
 	struct timespec pause = {.tv_nsec = 200000000};
 	bool is_told = false;
 
 	for (;;) {
 		enum result result = audit_tlog_open(&config, &daemon->audit, note);
 		daemon->platform.audit = daemon->audit;
-		if (result != RESULT_UNAVAILABLE || clock_monotonic_ms(clock_system()) > until)
+		int64_t waited = clock_monotonic_ms(clock_system()) - begin;
+		if (result != RESULT_UNAVAILABLE || waited > KEYD_WAIT_MS)
 			return result;
-		if (!is_told)
+		if (!is_told && waited > KEYD_PATIENCE_MS)
 			log_event(LOG_WARN, "waiting", "%s", note->text);
-		is_told = true;
+		is_told = waited > KEYD_PATIENCE_MS;
 		int signal = sigtimedwait(signals, NULL, &pause);
 		if (signal == SIGTERM || signal == SIGINT)
 			return result;
@@ -286,7 +292,8 @@ static enum result drain_outbox(struct daemon *daemon, struct note *note)
 	enum result result = audit_drain_outbox(&daemon->platform, audit_tlog_contains, daemon->audit, &drained, note);
 	audit_tlog_contains_end(daemon->audit);
 	if (drained > 0)
-		log_event(LOG_INFO, "outbox", "%zu leaves were brought into the audit log", drained);
+		log_event(LOG_INFO, "outbox", "%zu %s brought into the audit log", drained,
+			  text_plural(drained, "leaf was", "leaves were"));
 	return result;
 }
 
@@ -362,7 +369,6 @@ static enum result open_server(struct daemon *daemon, struct note *note)
 
 static enum result open_all(struct daemon *daemon, const sigset_t *signals, struct note *note)
 {
-	TRY(check_config(&daemon->config, note));
 	TRY(crypto_init(note));
 	TRY(open_storage(daemon, note));
 	TRY(open_audit(daemon, signals, note));
@@ -412,15 +418,11 @@ static int run(struct daemon *daemon)
 
 /* ---- command line ----------------------------------------------------------------------------------- */
 
-static int check_only(const struct vinveild_config *config, const char *path)
+static enum result read_config(const char *path, struct vinveild_config *config, struct note *note)
 {
-	struct note note = {0};
-	if (check_config(config, &note) != RESULT_OK) {
-		fprintf(stderr, "vinveild: %s\n", note.text);
-		return EXIT_FAILURE;
-	}
-	printf("%s: good\n", path);
-	return EXIT_SUCCESS;
+	set_defaults(config);
+	TRY(config_read(path, keys, KEY_COUNT, config, note));
+	return check_config(config, note);
 }
 
 int main(int argc, char **argv)
@@ -438,13 +440,14 @@ int main(int argc, char **argv)
 
 	if (!daemon_read_arguments(&program, argc, argv, &arguments, &code))
 		return code;
-	set_defaults(&daemon.config);
-	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
+	if (read_config(arguments.config_path, &daemon.config, &note) != RESULT_OK) {
 		fprintf(stderr, "vinveild: %s\n", note.text);
-		return EXIT_FAILURE;
+		return EXIT_CONFIG;
 	}
-	if (arguments.check_only)
-		return check_only(&daemon.config, arguments.config_path);
+	if (arguments.check_only) {
+		printf("%s: good\n", arguments.config_path);
+		return EXIT_SUCCESS;
+	}
 	daemon_harden();
 	log_init("vinveild", LOG_INFO);
 	json_init();

@@ -55,8 +55,10 @@ def test_a_known_vehicle_is_validated(platform, demo_vehicle, new_device):
     again = platform.provision(vin, device)
     assert again.status == 200 and "credentials" not in again.json
     assert again.json["referenceId"] == vehicle["referenceId"]
-    other = platform.provision(vin, new_device())
+    other_device = new_device()
+    other = platform.provision(vin, other_device)
     assert (other.status, other.problem) == (409, "vehicle-has-other-device")
+    assert f"another device than {other_device};" in other.json["detail"] and device not in other.json["detail"]
 
 
 def test_provisioning_refuses_what_is_wrong(platform, demo_vehicle, new_vin, new_device):
@@ -78,6 +80,8 @@ def test_provisioning_refuses_what_is_wrong(platform, demo_vehicle, new_vin, new
         answer = post("/v1/vehicles", body)
         assert (answer.status, answer.problem) == (status, problem), answer
         assert answer.headers["content-type"] == "application/problem+json"
+        if problem.startswith("device-"):
+            assert f"The device {body['deviceId']} " in answer.json["detail"], "which one?"
 
 
 def test_concurrent_provisioning_makes_one_vehicle(platform, new_vin, new_device):
@@ -175,6 +179,16 @@ def test_vehicles_are_listed_page_by_page(platform, demo_vehicle, new_vin, new_d
         assert client.get(f"/v1/vehicles?{query}").status == 400, query
 
 
+def test_a_page_that_cannot_be_is_told_with_what_can(platform):
+    get = platform.client("factory").get
+    for value in ("0", "1001", "-1", "many"):
+        answer = get(f"/v1/vehicles?limit={value}")
+        assert answer.status == 400 and "limit must be a whole number from 1 to 1000." in answer.json["detail"], answer
+    for value in ("0", "somewhere"):
+        answer = get(f"/v1/vehicles?cursor={value}")
+        assert answer.status == 400 and "cursor must be the nextCursor of an earlier answer" in answer.json["detail"]
+
+
 def test_changing_a_vehicle_needs_its_version(platform, demo_vehicle):
     path = f"/v1/vehicles/{demo_vehicle[2]['referenceId']}"
     patch = lambda body, headers: platform.client("factory").request("PATCH", path, body, headers=headers)
@@ -224,7 +238,11 @@ def test_a_tcu_is_changed_and_deleted(platform, demo_vehicle, new_device):
         assert answer.status == 200 and answer.json["deviceId"] == fresh
         assert answer.json["referenceId"] == vehicle["referenceId"]
     name = {"referenceId": vehicle["referenceId"]}
-    assert post("/v1/tcu-changes", {**name, "deviceId": device, "newDeviceId": None}).problem == "device-mismatch"
+    mismatch = post("/v1/tcu-changes", {**name, "deviceId": device, "newDeviceId": None})
+    assert mismatch.problem == "device-mismatch" and mismatch.json["detail"] == f"The vehicle's device is not {device}."
+    unnamed = post("/v1/tcu-changes", {**name, "deviceId": None, "newDeviceId": device})
+    assert unnamed.problem == "device-mismatch" and "deviceId must name it" in unnamed.json["detail"]
+    assert fresh not in mismatch.json["detail"] + unnamed.json["detail"], "it was not the request that said so"
     assert post("/v1/tcu-changes", {**name, "deviceId": fresh, "newDeviceId": fresh}).problem == "device-unchanged"
     assert post("/v1/tcu-changes", {**name, "deviceId": fresh}).status == 400
     answer = post("/v1/tcu-changes", {**name, "deviceId": fresh, "newDeviceId": None})

@@ -17,7 +17,7 @@ import urllib.request
 
 import pytest
 
-from installation import PROGRAMS, ROOT, Client, eventually, free_port_base
+from installation import BUILD, PROGRAMS, ROOT, Client, eventually, free_port_base
 from mqtt import Mqtt
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
@@ -316,24 +316,64 @@ def test_from_nothing_to_a_vehicle(place):
     assert codes == [0, 0, 0, 0]
 
 
-def test_units_are_well_formed_and_open_what_the_user_may_write(tmp_path):
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """What the build installs, in a directory that stands for /; and the options that say where."""
+    root = tmp_path_factory.mktemp("installed")
+    done = subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", root], text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    options = subprocess.run(["meson", "introspect", "--buildoptions", BUILD], text=True, capture_output=True, check=True)
+    return root, {option["name"]: option["value"] for option in json.loads(options.stdout)}
+
+
+def test_what_is_installed_and_where(installed):
+    """Programs, plugin, man pages and units, all where a system looks for them; and nothing else."""
+    root, options = installed
+    prefix = root / options["prefix"].lstrip("/")
+    names = ("vinveil-keyd.service", "vinveild.service", "vinveil-ingest.service", "mosquitto.service.d/vinveil.conf")
+    expected = {prefix / options["bindir"] / name for name in ("vinveil", "vinveild", "vinveil-keyd", "vinveil-ingest")}
+    expected |= {prefix / options["libdir"] / "vinveil/mosquitto_vinveil.so"}
+    expected |= {prefix / "lib/systemd/system" / name for name in names}
+    if shutil.which("scdoc"):
+        pages = [path.name.removesuffix(".scd") for path in (ROOT / "doc/man").iterdir()]
+        expected |= {prefix / options["mandir"] / f"man{name[-1]}" / name for name in pages}
+    found = {path for path in root.rglob("*") if not path.is_dir()}
+    assert found == expected
+    for path in found:
+        assert path.stat().st_mode & 0o7777 == (0o755 if path.parent.name in ("bin", "vinveil") else 0o644), path
+
+
+def test_units_are_well_formed_and_open_what_the_user_may_write(installed):
     """systemd itself reads them; what it leaves writable is what the table above gives that user."""
-    shutil.copytree(ROOT / "packaging/systemd", tmp_path / "units")
-    shutil.copy("/lib/systemd/system/mosquitto.service", tmp_path / "units")
+    root, options = installed
+    units = root / options["prefix"].lstrip("/") / "lib/systemd/system"
+    programs = pathlib.Path(options["prefix"], options["bindir"])
     directories = ("keyd", "registry", "audit", "tls", "ca", "run", "gateway", "gateway/run", "spool", "spool/events",
                    "spool/telemetry", "spool/control", "telemetry")
-    for who, name in (("keyd", "vinveil-keyd.service"), ("vinveild", "vinveild.service"),
-                      ("ingest", "vinveil-ingest.service"), ("broker", "mosquitto.service.d/vinveil.conf")):
-        unit = tmp_path / "units" / name
-        text = unit.read_text()
+    for who, name, program in (("keyd", "vinveil-keyd.service", programs / "vinveil-keyd"),
+                               ("vinveild", "vinveild.service", programs / "vinveild"),
+                               ("ingest", "vinveil-ingest.service", programs / "vinveil-ingest"),
+                               ("broker", "mosquitto.service.d/vinveil.conf", pathlib.Path("/usr/sbin/mosquitto"))):
+        text = (units / name).read_text()
         open_paths = re.search(r"^ReadWritePaths=(.*)$", text, re.M)[1].replace("/var/lib/vinveil/", "").split()
         assert set(open_paths) == {path for path in directories if who in next(
             rights for pattern, rights in RIGHTS if re.fullmatch(pattern, path))[1].split()}, name
-        unit.write_text(text.replace("/usr/bin/", f"{PROGRAMS}/"))
+        command = re.search(r"^ExecStart=(/\S+) --?c\S* (\S+)$", text, re.M)
+        assert command[1] == str(program) and f"AssertPathExists={command[2]}\n" in text, name
     if shutil.which("systemd-analyze"):
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", *(tmp_path / "units").glob("*.service")],
-                              text=True, capture_output=True)
-        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        verify_units(units, root, programs)
+
+
+def verify_units(units, root, programs):
+    """systemd looks whether the programs are there: where they stand in for the installed ones."""
+    copies = root / "units"
+    shutil.copytree(units, copies)
+    shutil.copy("/lib/systemd/system/mosquitto.service", copies)
+    for unit in copies.glob("vinveil*.service"):
+        unit.write_text(unit.read_text().replace(f"={programs}/", f"={root}{programs}/"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *copies.glob("*.service")], text=True, capture_output=True)
+    shutil.rmtree(copies)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
@@ -342,6 +382,21 @@ def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
     vinveil("init", "--data", place / "d", "--root-out", place / "d-roots", "--name", "localhost")
     done = vinveil("init", "--data", place / "d", "--root-out", place / "other", "--name", "localhost", expect=1)
     assert "not empty" in done.stderr and not (place / "other").exists()
+
+
+@pytest.mark.parametrize("options, code, told", [
+    (["--name", "two words"], 2, "--name: a server's name must be a DNS name"),
+    (["--name", "a", "--name", "b_c"], 2, "--name: a server's alternative name"),
+    (["--name", "a", "--listen", "everywhere"], 2, "--listen takes a numeric address"),
+    (["--name", "a", "--port", "8883"], 2, "port 8883 is wanted twice"),
+    (["--name", "a", "--mqtt-port", "8445"], 2, "port 8445 is wanted twice"),
+    (["--name", "a", "--root-out", "/dev/null"], 1, "cannot make /dev/null"),
+])
+def test_init_makes_nothing_of_what_is_wrong(place, options, code, told):
+    """Least of all half of it: the second try would find that the directory is not empty."""
+    roots = [] if "--root-out" in options else ["--root-out", place / "roots"]
+    assert told in vinveil("init", "--data", place / "d", *roots, *options, expect=code).stderr
+    assert [path.name for path in place.iterdir()] == ["bin"]
 
 
 def test_dev_takes_only_its_own_directory(place):
@@ -361,8 +416,8 @@ def test_serve_refuses_what_dev_made(own_platform, tmp_path):
     config = platform.directory / "vinveild.conf"
     text = config.read_text()
     config.write_text(text.replace("dev = on", "dev = off"))
-    done = vinveil("serve", "--config", config, expect=1)
+    done = vinveil("serve", "--config", config, expect=2)
     assert "vinveil dev" in done.stderr and "production" in done.stderr
     config.write_text(text.replace("listen = 127.0.0.1", "listen = 0.0.0.0", 1))
-    done = vinveil("serve", "--config", config, expect=1)
+    done = vinveil("serve", "--config", config, expect=2)
     assert "loopback" in done.stderr

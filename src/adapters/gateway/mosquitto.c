@@ -122,11 +122,18 @@ static bool has_counters(const struct gateway_mosquitto *gateway)
 	       clock_monotonic_ms(gateway->clock) - gateway->counters_at_ms < STATUS_VALID_MS;
 }
 
+bool gateway_is_silent(const struct gateway_mosquitto *gateway)
+{
+	return gateway->status.is_connected &&
+	       clock_monotonic_ms(gateway->clock) - gateway->heard_at_ms >= STATUS_VALID_MS;
+}
+
 static void get_status(struct device_gateway *base, struct gateway_status *ret_status)
 {
 	struct gateway_mosquitto *gateway = of(base);
 	pthread_mutex_lock(&gateway->mutex);
 	*ret_status = gateway->status;
+	ret_status->is_connected = gateway->status.is_connected && !gateway_is_silent(gateway);
 	ret_status->queued = gateway->push_count;
 	ret_status->vehicles = has_counters(gateway) ? gateway->counters.vehicles : 0;
 	pthread_mutex_unlock(&gateway->mutex);

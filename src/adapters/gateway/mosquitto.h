@@ -22,6 +22,8 @@ enum gateway_notice {
 	GATEWAY_NOTICE_CONNECTED,	 /* the broker takes what it is told: the list has been pushed */
 	GATEWAY_NOTICE_DISCONNECTED,	 /* or it cannot be reached; once each time */
 	GATEWAY_NOTICE_REFUSED,		 /* the broker does not accept our token */
+	GATEWAY_NOTICE_SILENT,		 /* the connection stands, but the plugin says nothing any more */
+	GATEWAY_NOTICE_HEARD,		 /* again */
 	GATEWAY_NOTICE_LIST_UNAVAILABLE, /* the registry did not give the list; tried again */
 	GATEWAY_NOTICE_EVENTS_DELAYED,	 /* the handler did not take a batch; offered again */
 	GATEWAY_NOTICE_EVENTS_DAMAGED,	 /* a stretch of the spool, or a record, was skipped */

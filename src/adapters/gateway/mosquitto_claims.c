@@ -98,7 +98,7 @@ static enum result handle(struct serving *serving, struct peer *peer, struct spa
 	case CHANNEL_STATUS:
 		pthread_mutex_lock(&gateway->mutex);
 		gateway->counters = frame.counters;
-		gateway->counters_at_ms = clock_monotonic_ms(gateway->clock);
+		gateway->counters_at_ms = gateway->heard_at_ms = clock_monotonic_ms(gateway->clock);
 		pthread_mutex_unlock(&gateway->mutex);
 		return RESULT_OK;
 	}

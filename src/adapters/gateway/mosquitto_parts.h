@@ -15,6 +15,7 @@
 #define HEARTBEAT_MS	    1000
 #define RETRY_MS	    100	 /* a broker that is away */
 #define LIST_RETRY_MS	    1000 /* a registry that did not answer; a broker that refused us */
+#define STARTING_MS	    5000 /* for a broker that is started when we are */
 #define STATUS_VALID_MS	    5000
 #define EVENTS_BATCH_MAX    64
 #define EVENTS_RETRY_MS	    100
@@ -48,6 +49,7 @@ struct gateway_mosquitto {
 	struct gateway_status status; /* without queued and vehicles */
 	struct plugin_counters counters;
 	int64_t counters_at_ms; /* monotonic; 0: never */
+	int64_t heard_at_ms;	/* monotonic: the plugin, or a broker that has just let us in */
 
 	/* the pushing thread's */
 	pthread_t pusher;
@@ -55,8 +57,11 @@ struct gateway_mosquitto {
 	int wake; /* eventfd */
 	struct mosquitto *client;
 	bool is_accepted; /* CONNACK has come */
-	bool is_away_told;
-	uint64_t epoch; /* 0: no list has been pushed on this connection */
+	bool is_refused;  /* and said no */
+	bool is_silence_told;
+	enum gateway_notice away_told; /* why there is no connection; CONNECTED: nothing has been told */
+	uint64_t epoch;		       /* 0: no list has been pushed on this connection */
+	int64_t starting_until_ms;     /* 0: it has been connected */
 	int64_t retry_at_ms, heartbeat_at_ms;
 
 	/* the events' */
@@ -70,6 +75,8 @@ struct gateway_mosquitto {
 	int listener, stop; /* stop: eventfd */
 };
 
+/* It is connected and says nothing: stopped, or in trouble. With the mutex held. */
+bool gateway_is_silent(const struct gateway_mosquitto *gateway);
 void gateway_notice(struct gateway_mosquitto *gateway, enum gateway_notice notice, const struct note *note);
 /* Started with every signal blocked: a broken pipe must be an error, and the others are the program's. */
 MUST_USE enum result gateway_start_thread(pthread_t *thread, const char *name, void *(*run)(void *argument),

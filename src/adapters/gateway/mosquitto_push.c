@@ -121,6 +121,7 @@ static void set_connected(struct gateway_mosquitto *gateway, bool is_connected)
 	pthread_mutex_lock(&gateway->mutex);
 	gateway->status.is_connected = is_connected;
 	gateway->status.connected_at_ms = clock_now_ms(gateway->clock);
+	gateway->heard_at_ms = clock_monotonic_ms(gateway->clock);
 	pthread_mutex_unlock(&gateway->mutex);
 }
 
@@ -131,12 +132,21 @@ static int64_t now_ms(struct gateway_mosquitto *gateway)
 	return clock_monotonic_ms(gateway->clock);
 }
 
+/* A broker that is started when we are is nothing to look into. */
+static void tell_away(struct gateway_mosquitto *gateway, enum gateway_notice notice, const struct note *note)
+{
+	bool is_starting = notice == GATEWAY_NOTICE_DISCONNECTED && now_ms(gateway) < gateway->starting_until_ms;
+	bool is_told = gateway->epoch == 0 && gateway->away_told == notice;
+	if (is_starting || is_told)
+		return;
+	gateway_notice(gateway, notice, note);
+	gateway->away_told = notice;
+}
+
 static void lose(struct gateway_mosquitto *gateway, enum gateway_notice notice, int64_t retry_ms,
 		 const struct note *note)
 {
-	if (gateway->epoch != 0 || !gateway->is_away_told)
-		gateway_notice(gateway, notice, note);
-	gateway->is_away_told = true;
+	tell_away(gateway, notice, note);
 	gateway->is_accepted = false;
 	gateway->epoch = 0;
 	gateway->retry_at_ms = now_ms(gateway) + retry_ms;
@@ -151,6 +161,7 @@ static void on_connect(struct mosquitto *client, void *context, int code)
 	struct gateway_mosquitto *gateway = context;
 	(void)client;
 	gateway->is_accepted = code == 0;
+	gateway->is_refused = code != 0;
 	if (code == 0)
 		set_list_due(gateway);
 }
@@ -169,10 +180,11 @@ static enum result read_token(struct gateway_mosquitto *gateway, struct note *no
 static void call_up(struct gateway_mosquitto *gateway)
 {
 	struct note note = {0};
-	gateway->is_accepted = false;
+	gateway->is_accepted = gateway->is_refused = false;
 	gateway->epoch = 0;
 	enum result result = read_token(gateway, &note);
 	if (result != RESULT_OK) {
+		gateway->starting_until_ms = 0; /* a broker that is ready would not help */
 		lose(gateway, GATEWAY_NOTICE_DISCONNECTED, LIST_RETRY_MS, &note);
 		return;
 	}
@@ -207,7 +219,8 @@ static void push_list(struct gateway_mosquitto *gateway)
 	}
 	set_connected(gateway, true);
 	gateway->heartbeat_at_ms = now_ms(gateway) + HEARTBEAT_MS;
-	gateway->is_away_told = false;
+	gateway->away_told = GATEWAY_NOTICE_CONNECTED;
+	gateway->starting_until_ms = 0;
 	gateway_notice(gateway, GATEWAY_NOTICE_CONNECTED, NULL);
 }
 
@@ -255,6 +268,17 @@ static void send_heartbeat(struct gateway_mosquitto *gateway)
 		set_list_due(gateway);
 }
 
+/* Its keepalive would notice after minutes: a process that is stopped holds its connections. */
+static void watch(struct gateway_mosquitto *gateway)
+{
+	pthread_mutex_lock(&gateway->mutex);
+	bool is_silent = gateway_is_silent(gateway);
+	pthread_mutex_unlock(&gateway->mutex);
+	if (is_silent != gateway->is_silence_told)
+		gateway_notice(gateway, is_silent ? GATEWAY_NOTICE_SILENT : GATEWAY_NOTICE_HEARD, NULL);
+	gateway->is_silence_told = is_silent;
+}
+
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
 
 static void work(struct gateway_mosquitto *gateway)
@@ -272,6 +296,7 @@ static void work(struct gateway_mosquitto *gateway)
 	if (now_ms(gateway) >= gateway->heartbeat_at_ms && !mosquitto_want_write(gateway->client) &&
 	    !is_list_due(gateway))
 		send_heartbeat(gateway);
+	watch(gateway);
 }
 
 static int wait_limit_ms(struct gateway_mosquitto *gateway, bool is_connected)
@@ -318,7 +343,6 @@ static void turn(struct gateway_mosquitto *gateway)
 		eventfd_read(gateway->wake, &ignored);
 	if (socket < 0)
 		return;
-	bool was_accepted = gateway->is_accepted;
 	int failure = serve_socket(gateway, waiting[1].revents);
 	if (failure == MOSQ_ERR_SUCCESS) {
 		work(gateway);
@@ -326,13 +350,14 @@ static void turn(struct gateway_mosquitto *gateway)
 	}
 	struct note note = {0};
 	note_set(&note, "%s", mosquitto_strerror(failure));
-	lose(gateway, was_accepted ? GATEWAY_NOTICE_DISCONNECTED : GATEWAY_NOTICE_REFUSED,
-	     was_accepted ? RETRY_MS : LIST_RETRY_MS, &note);
+	lose(gateway, gateway->is_refused ? GATEWAY_NOTICE_REFUSED : GATEWAY_NOTICE_DISCONNECTED,
+	     gateway->is_refused ? LIST_RETRY_MS : RETRY_MS, &note);
 }
 
 void *gateway_push_main(void *argument)
 {
 	struct gateway_mosquitto *gateway = argument;
+	gateway->starting_until_ms = now_ms(gateway) + STARTING_MS;
 	mosquitto_connect_callback_set(gateway->client, on_connect);
 	while (!atomic_load(&gateway->is_closing))
 		turn(gateway);

@@ -18,8 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BROKER "/usr/sbin/mosquitto"
-#define TOKEN  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define BROKER	    "/usr/sbin/mosquitto"
+#define TOKEN	    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define OTHER_TOKEN "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 const struct tenant_id demo = {"demo"};
 
@@ -428,6 +429,14 @@ void gateway_stop(struct fixture *fixture)
 {
 	gateway_mosquitto_close(fixture->gateway);
 	fixture->gateway = NULL;
+}
+
+void change_token(struct fixture *fixture)
+{
+	char path[PATH_SIZE];
+	path_of(fixture, "token", path);
+	unlink(path);
+	assert_int_equal(file_create(path, span_of_text(OTHER_TOKEN "\n"), 0600, NULL), RESULT_OK);
 }
 
 static bool has_list(struct fixture *fixture)

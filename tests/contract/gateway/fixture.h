@@ -81,6 +81,8 @@ void broker_start(struct fixture *fixture);
 void broker_kill(struct fixture *fixture); /* -9 */
 void gateway_start(struct fixture *fixture);
 void gateway_stop(struct fixture *fixture);
+/* To one that the broker, which has read it, does not know. */
+void change_token(struct fixture *fixture);
 /* Until the adapter says that the list has been pushed. */
 void await_list(struct fixture *fixture);
 

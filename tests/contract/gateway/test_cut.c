@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static struct fixture fixture;
 
@@ -223,6 +226,53 @@ static void reads_the_list_anew_when_the_queue_overflows(void **state)
 	assert_false(is_admitted(&fixture, &vehicle, NULL));
 }
 
+/* A process that is stopped holds its connections: only what it does not say tells. */
+static void tells_of_a_broker_that_is_silent(void **state)
+{
+	(void)state;
+	await_list(&fixture);
+	kill(fixture.broker, SIGSTOP);
+	AWAIT(atomic_load(&fixture.notices[GATEWAY_NOTICE_SILENT]) == 1);
+	struct gateway_status status;
+	fixture.gateway->ops->get_status(fixture.gateway, &status);
+	assert_false(status.is_connected);
+	kill(fixture.broker, SIGCONT);
+	AWAIT(atomic_load(&fixture.notices[GATEWAY_NOTICE_HEARD]) == 1);
+	await_list(&fixture);
+}
+
+/* Hangs up on whoever calls, as a broker that ends does. */
+static bool is_told_that_nobody_is_there(int listener)
+{
+	int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (descriptor >= 0)
+		close(descriptor);
+	return atomic_load(&fixture.notices[GATEWAY_NOTICE_DISCONNECTED]) > 0;
+}
+
+/* Only who has said so has refused our token: a broker that ends, or is about to begin, is away. */
+static void tells_a_refusal_from_an_absence(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	(void)state;
+	broker_kill(&fixture);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/broker.sock", fixture.directory);
+	unlink(address.sun_path);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	gateway_start(&fixture);
+	AWAIT(is_told_that_nobody_is_there(listener));
+	assert_int_equal(atomic_load(&fixture.notices[GATEWAY_NOTICE_REFUSED]), 0);
+	gateway_stop(&fixture);
+	close(listener);
+	unlink(address.sun_path);
+	broker_start(&fixture);
+	change_token(&fixture);
+	gateway_start(&fixture);
+	AWAIT(atomic_load(&fixture.notices[GATEWAY_NOTICE_REFUSED]) > 0);
+}
+
 static void lets_nobody_in_before_it_has_a_list(void **state)
 {
 	struct credential vehicle;
@@ -328,13 +378,16 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test(has_the_whole_list_after_vinveild_was_away),
 		cmocka_unit_test(has_the_whole_list_after_the_broker_died),
 		cmocka_unit_test(reads_the_list_anew_when_the_queue_overflows),
+		cmocka_unit_test(tells_of_a_broker_that_is_silent),
 		cmocka_unit_test(measures_the_cut),
 	};
 	const struct CMUnitTest alone[] = {cmocka_unit_test(lets_nobody_in_before_it_has_a_list)};
+	const struct CMUnitTest away[] = {cmocka_unit_test(tells_a_refusal_from_an_absence)};
 	const struct CMUnitTest stale[] = {cmocka_unit_test(a_stale_list_first_refuses_and_then_closes)};
 	if (!begin_program(argument_count, arguments))
 		return 1;
 	int failures = cmocka_run_group_tests(tests, setup, teardown);
 	failures += cmocka_run_group_tests(alone, setup_alone, teardown);
+	failures += cmocka_run_group_tests(away, setup_alone, teardown);
 	return failures + cmocka_run_group_tests(stale, setup_short, teardown);
 }
