@@ -243,8 +243,12 @@ class Deaf(Publisher):
         if self.connection.recv(100)[:1] != b"\x20":
             raise ConnectionError("refused")
 
-    def subscribe(self, topic, qos):
-        self.connection.sendall(self.packet(0x82, bytes([0, 1, 0]) + self.text(topic) + bytes([qos])))
+    @classmethod
+    def subscription(cls, topic, qos=1):
+        return cls.packet(0x82, bytes([0, 1, 0]) + cls.text(topic) + bytes([qos]))
+
+    def subscribe(self, topic, qos=1):
+        self.connection.sendall(self.subscription(topic, qos))
         if self.connection.recv(100)[-1] != qos:
             raise ConnectionError("not subscribed")
 

@@ -313,6 +313,25 @@ def test_a_vehicle_that_takes_nothing_of_what_it_sends_itself_takes_no_memory(ow
     deaf.close()
 
 
+@pytest.mark.plain
+def test_what_a_vehicle_does_not_take_is_forgotten(own_platform, tmp_path):
+    """Mosquitto never frees what was to go to a client ID whose queue is full."""
+    platform = own_platform("--messages-per-second", "100000", "--rate-limit", "5000")
+    vehicle = Vehicle(platform, tmp_path, make_vin(), "DEAF-2")
+    deaf, broker = Deaf(vehicle), platform.read_info()["processes"]["mosquitto"]
+    for _ in range(100):
+        answer = platform.client("crm").post(f"/v1/vehicles/{vehicle.id}/commands", {"name": "x", "payload": "y" * 8000})
+        assert answer.status == 202, answer
+    deaf.connect()
+    before = resident_mib(broker)
+    for _ in range(120):
+        deaf.connection.sendall(deaf.subscription(vehicle.commands_filter()))
+        time.sleep(0.05)  # each time all of them are sent: 96 MB
+    time.sleep(2)
+    assert resident_mib(broker) - before < 48
+    deaf.close()
+
+
 def metric(platform, name):
     for line in platform.operations("/metrics").body.decode().splitlines():
         if line.startswith(f"vinveil_{name} "):

@@ -97,6 +97,16 @@ static void expect_resumption(struct gateway *gateway, const struct session *ses
 		(struct resumption){.client = session->client, .number = session->number};
 }
 
+/* What a vehicle was sent before waits in its session, if that lasts. */
+static struct flood_bucket direct_room(const struct gateway *gateway, const struct identity *identity, int64_t now_ms)
+{
+	struct flood_bucket bucket;
+	if (identity->kind == IDENTITY_VEHICLE)
+		return flood_return(&gateway->direct_left, &identity->reference_id, &DELIVERIES_DIRECT, now_ms);
+	flood_bucket_fill(&bucket, &DELIVERIES_DIRECT, now_ms);
+	return bucket;
+}
+
 /* What cannot be recorded does not happen: a vehicle whose connection nobody would learn of is not connected. */
 static const char *let_in(struct gateway *gateway, const struct arrival *arrival, const struct identity *identity)
 {
@@ -117,6 +127,7 @@ static const char *let_in(struct gateway *gateway, const struct arrival *arrival
 			 &superseded) != RESULT_OK)
 		return "there is no memory";
 	session->bucket = superseded ? superseded->bucket : bucket;
+	session->direct = superseded ? superseded->direct : direct_room(gateway, identity, now_ms);
 	session->is_clean = arrival->is_clean;
 	if (is_vehicle)
 		expect_resumption(gateway, session);
@@ -163,6 +174,7 @@ void gateway_lose(struct gateway *gateway, const void *client)
 		return;
 	if (session->identity.kind == IDENTITY_VEHICLE && !session->is_superseded) {
 		flood_leave(&gateway->flood_left, &session->identity.reference_id, &session->bucket);
+		flood_leave(&gateway->direct_left, &session->identity.reference_id, &session->direct);
 		if (gateway_record(gateway, session, GATEWAY_VEHICLE_DISCONNECTED) != RESULT_OK)
 			gateway_log(gateway, true, "vinveil: the end of a connection could not be recorded");
 	}

@@ -187,7 +187,7 @@ void gateway_tick(struct gateway *gateway)
 	if (gateway->resumption_count > 0)
 		resume(gateway);
 	if (gateway->deliveries.first)
-		deliveries_flush(&gateway->deliveries, &gateway->sessions, gateway->broker->publish,
+		deliveries_flush(&gateway->deliveries, &gateway->sessions, monotonic_ms, gateway->broker->publish,
 				 gateway->broker_context);
 	if (gateway->told_at_ms != 0 && monotonic_ms - gateway->told_at_ms < TELL_MS)
 		return;

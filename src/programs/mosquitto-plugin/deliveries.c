@@ -62,10 +62,10 @@ static void delivery_free(struct delivery *delivery)
 	free(delivery);
 }
 
-static const struct session *find_addressee(const struct sessions *sessions, const struct delivery *delivery)
+static struct session *find_addressee(const struct sessions *sessions, const struct delivery *delivery)
 {
-	const struct session *session = delivery->is_answer ? sessions_find_name(sessions, delivery->client_id)
-							    : sessions_find_vehicle(sessions, &delivery->reference_id);
+	struct session *session = delivery->is_answer ? sessions_find_name(sessions, delivery->client_id)
+						      : sessions_find_vehicle(sessions, &delivery->reference_id);
 	if (!session || session->was_kicked)
 		return NULL;
 	if (delivery->is_answer && session->number != delivery->connection)
@@ -75,19 +75,25 @@ static const struct session *find_addressee(const struct sessions *sessions, con
 	return session;
 }
 
+static bool has_room(struct session *session, const struct delivery *delivery, int64_t now_ms)
+{
+	return delivery->only_when_ready ||
+	       flood_bucket_take(&session->direct, &DELIVERIES_DIRECT, delivery->size, now_ms);
+}
+
 /*
  * Answers go at QoS 0: at QoS 1 what is not acknowledged would be kept in the session, and given to the next connection
  * that resumes it.
  */
-void deliveries_flush(struct deliveries *deliveries, const struct sessions *sessions,
+void deliveries_flush(struct deliveries *deliveries, const struct sessions *sessions, int64_t now_ms,
 		      void (*publish)(void *context, const char *client_id, const char *topic, struct span payload,
 				      int qos),
 		      void *context)
 {
 	for (struct delivery *delivery = take(deliveries); delivery; delivery = take(deliveries)) {
-		const struct session *session = find_addressee(sessions, delivery);
-		if (session)
-			publish(context, session->client_id, delivery->topic,
+		struct session *session = find_addressee(sessions, delivery);
+		if (session && has_room(session, delivery, now_ms))
+			publish(context, delivery->only_when_ready ? NULL : session->client_id, delivery->topic,
 				span_of(delivery->payload, delivery->size), delivery->is_answer ? 0 : 1);
 		else
 			deliveries->dropped++;

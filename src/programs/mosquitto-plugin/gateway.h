@@ -16,6 +16,7 @@
 /* What the broker does for the plugin. */
 struct broker_ops {
 	void (*kick)(void *context, const char *client_id);
+	/* client_id NULL: to whoever has subscribed to the topic */
 	void (*publish)(void *context, const char *client_id, const char *topic, struct span payload, int qos);
 	int (*count_subscriptions)(void *context, const void *client);
 	void (*log)(void *context, bool is_warning, const char *text);
@@ -38,7 +39,7 @@ struct gateway {
 	uint8_t token[GATEWAY_TOKEN_SIZE];
 	struct deny_list deny_list;
 	struct sessions sessions;
-	struct flood_left flood_left;
+	struct flood_left flood_left, direct_left;
 	struct key_set commanded; /* vehicles whose last session had subscribed to command requests */
 	struct resumption resumptions[RESUMPTIONS_MAX];
 	size_t resumption_count;

@@ -19,7 +19,8 @@ struct session {
 	bool is_ready; /* takes command requests */
 	bool is_superseded;
 	bool was_kicked;
-	struct flood_bucket bucket;
+	struct flood_bucket bucket; /* of what it sends */
+	struct flood_bucket direct; /* of what it is sent without having subscribed to it */
 	struct session *next_by_client, *next_by_name;
 	struct session *next, *previous; /* of all */
 	char client_id[];

@@ -6,6 +6,8 @@
 
 #define SUBSCRIPTIONS_MAX 64
 #define COMMANDED_MAX	  ((size_t)1 << 20)
+/* What is sent to a vehicle that becomes ready counts as so much of its own; it may be more. */
+#define RESEND_SIZE ((size_t)64 << 10)
 
 /* Whoever was superseded or kicked, or is not there at all (a last will), may do nothing. */
 static struct session *find_active(const struct gateway *gateway, const void *client)
@@ -162,17 +164,16 @@ enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client
 	struct session *session = find_active(gateway, client);
 	if (!session)
 		return VERDICT_DENY;
-	if (is_too_fast(gateway, session, strlen(filter)))
+	bool is_vehicle = session->identity.kind == IDENTITY_VEHICLE;
+	bool takes_commands = is_vehicle && filter_takes_commands(&session->identity.reference_id, filter);
+	if (is_too_fast(gateway, session, takes_commands ? RESEND_SIZE : strlen(filter)))
 		return VERDICT_CUT;
 	if (session->identity.kind == IDENTITY_CLAIM)
 		return claim_may_subscribe(gateway->options->template_name, filter) ? VERDICT_ALLOW : VERDICT_DENY;
-	if (session->identity.kind != IDENTITY_VEHICLE ||
-	    !vehicle_may_subscribe(&session->identity.reference_id, filter) || has_vin(filter) ||
+	if (!is_vehicle || !vehicle_may_subscribe(&session->identity.reference_id, filter) || has_vin(filter) ||
 	    gateway->broker->count_subscriptions(gateway->broker_context, client) >= SUBSCRIPTIONS_MAX)
 		return VERDICT_DENY;
-	if (filter_takes_commands(&session->identity.reference_id, filter))
-		return become_ready(gateway, session);
-	return VERDICT_ALLOW;
+	return takes_commands ? become_ready(gateway, session) : VERDICT_ALLOW;
 }
 
 void gateway_unsubscribe(struct gateway *gateway, const void *client, const char *filter)
@@ -185,7 +186,7 @@ void gateway_unsubscribe(struct gateway *gateway, const void *client, const char
 	key_set_remove(&gateway->commanded, session->identity.reference_id.bytes);
 }
 
-/* Through a subscription comes only what a vehicle has published itself. */
+/* Through a subscription comes what a vehicle has published itself, and its commands. */
 bool gateway_may_read(const struct gateway *gateway, const void *client, const char *topic)
 {
 	const struct session *session = find_active(gateway, client);

@@ -55,12 +55,13 @@ struct device_gateway_ops {
 	/* A certificate that was denied because it was issued ahead of its vehicle: the vehicle is there now. */
 	void (*activate)(struct device_gateway *gateway, const struct serial *serial);
 	/*
-	 * Delivers, at QoS 1, when the vehicle is connected and has subscribed to its command requests; drops it
-	 * otherwise: `vehicle_ready` follows when it subscribes, and the caller sends again what is still due.
+	 * Delivers, as it has subscribed, when the vehicle is connected and has subscribed to its command requests;
+	 * drops it otherwise: `vehicle_ready` follows when it subscribes, and the caller sends again what is still due.
 	 */
 	void (*send_command)(struct device_gateway *gateway, const struct uuid *reference_id,
 			     const struct uuid *command_id, struct span payload);
-	/* To the vehicle's live connection, at QoS 1, whether it has subscribed or not; dropped when there is none. */
+	/* To the vehicle's live connection, at QoS 1, whether it has subscribed or not; dropped when there is none, or
+	   it is sent too much. */
 	void (*publish)(struct device_gateway *gateway, const struct uuid *reference_id, const char *topic,
 			struct span payload);
 	/* To that connection only, or to nobody. */

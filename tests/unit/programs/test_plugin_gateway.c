@@ -55,7 +55,7 @@ static void publish(void *context, const char *client_id, const char *topic, str
 	(void)payload;
 	broker.publications++;
 	broker.qos = qos;
-	snprintf(broker.addressee, sizeof(broker.addressee), "%s", client_id);
+	snprintf(broker.addressee, sizeof(broker.addressee), "%s", client_id ? client_id : "who has subscribed");
 	snprintf(broker.topic, sizeof(broker.topic), "%s", topic);
 }
 
@@ -406,6 +406,7 @@ static void commands_go_to_who_is_ready(void **state)
 	assert_int_equal(gateway_judge_subscribe(&gateway, &clients[1], filter), VERDICT_ALLOW);
 	deliver(1, true);
 	assert_int_equal(broker.publications, 2);
+	assert_string_equal(broker.addressee, "who has subscribed");
 	gateway_unsubscribe(&gateway, &clients[1], filter);
 	deliver(1, true);
 	assert_int_equal(broker.publications, 2);
@@ -421,6 +422,28 @@ static void commands_go_to_who_is_ready(void **state)
 	gateway_tick(&gateway);
 	deliver(1, true);
 	assert_int_equal(broker.publications, 3);
+}
+
+/* The broker loses memory with each that it finds no room for. */
+static void what_goes_to_a_client_id_has_a_limit(void **state)
+{
+	const int burst = (int)DELIVERIES_DIRECT.burst;
+	(void)state;
+	tell_list(5);
+	assert_true(come(1, true));
+	for (int i = 0; i < 2 * burst; i++)
+		deliver(1, false);
+	assert_int_equal(broker.publications, burst);
+	/* Coming back gives nothing. */
+	gateway_lose(&gateway, &clients[1]);
+	assert_true(come(1, true));
+	deliver(1, false);
+	assert_int_equal(broker.publications, burst);
+	monotonic += 1000;
+	deliver(1, false);
+	deliver(1, false);
+	deliver(1, false);
+	assert_int_equal(broker.publications, burst + (int)DELIVERIES_DIRECT.per_second);
 }
 
 static void answer(uint64_t connection, const char *client_id)
@@ -494,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_flood_is_cut_and_stays_out_for_a_while, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reload_lets_nobody_new_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_go_to_who_is_ready, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_goes_to_a_client_id_has_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_go_to_one_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_claims_ask_is_handed_on_and_consumed, setup, teardown),
 	};
