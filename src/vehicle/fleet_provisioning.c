@@ -204,12 +204,15 @@ static bool tells_of_vin(enum problem problem)
 	}
 }
 
-/* Who could go on asking with one token would try VINs until one is known. The leaf is the refusal's own. */
+/*
+ * Who could go on asking with one token would try VINs until one is known; and who could have another for it at once,
+ * as fast as keyd issues certificates. The leaf is the refusal's own.
+ */
 static enum problem spend(struct flow_request *request, const struct ownership *ownership, enum problem refusal)
 {
 	const struct platform *platform = request->platform;
 	struct registry_write write = {
-		.kind = REGISTRY_TAKE_OWNERSHIP,
+		.kind = REGISTRY_SPEND_OWNERSHIP,
 		.ownership_take = {.token_sha256 = ownership->token_sha256, .at_ms = clock_now_ms(platform->clock)}};
 	struct change_set change = {
 		.writes = &write, .count = 1, .log_size = platform->audit->ops->durable_size(platform->audit)};

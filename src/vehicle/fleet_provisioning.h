@@ -10,7 +10,7 @@
  *
  * A claim's key lies in every unit of a batch, so it may be in the wrong hands. What it can ask is therefore bounded:
  * OWNERSHIPS_PER_CLAIM_MAX wait at once, each for an hour or until it is provisioned, which the claim's count bounds;
- * and each answer that tells something of a VIN costs a token.
+ * and each answer that tells something of a VIN costs a token, whose ownership goes on waiting.
  */
 #ifndef VINVEIL_VEHICLE_FLEET_PROVISIONING_H
 #define VINVEIL_VEHICLE_FLEET_PROVISIONING_H

@@ -180,6 +180,8 @@ enum result write_take_ownership(struct write *write, const struct registry_writ
 	SQL_CLEANUP struct sql query = {0};
 	enum sql_statement which = what->ownership_take.is_admitted ? SQL_ADMIT_OWNERSHIP : SQL_TAKE_OWNERSHIP;
 
+	if (what->kind == REGISTRY_SPEND_OWNERSHIP)
+		which = SQL_SPEND_OWNERSHIP;
 	TRY(sql_begin(write->db, which, &query, write->note));
 	sql_blob(&query, 1, what->ownership_take.token_sha256, SHA256_SIZE);
 	sql_number(&query, 2, what->ownership_take.at_ms);

@@ -231,6 +231,9 @@ const char *const sql_statements[SQL_COUNT] = {
 		"DELETE FROM ownership WHERE token_sha256 = ?1 AND taken_at IS NULL AND expires_at > ?2",
 	[SQL_TAKE_OWNERSHIP] = "UPDATE ownership SET taken_at = ?2, csr = NULL"
 			       " WHERE token_sha256 = ?1 AND taken_at IS NULL AND expires_at > ?2",
+	/* It waits on, and nobody has its token. */
+	[SQL_SPEND_OWNERSHIP] = "UPDATE ownership SET token_sha256 = randomblob(32), csr = NULL"
+				" WHERE token_sha256 = ?1 AND taken_at IS NULL AND expires_at > ?2",
 	[SQL_FIND_OWNERSHIP] = "SELECT c.name, t.id, o.reference_id, o.serial, o.spki_sha256, o.not_before,"
 			       " o.not_after, o.created_at, o.expires_at, o.csr FROM ownership o"
 			       " JOIN claim c ON c.number = o.claim JOIN tenant t ON t.number = c.tenant"

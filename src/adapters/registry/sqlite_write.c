@@ -715,6 +715,7 @@ enum result write_one(struct write *write, const struct registry_write *what)
 	case REGISTRY_INSERT_OWNERSHIP:
 		return write_insert_ownership(write, what->ownership);
 	case REGISTRY_TAKE_OWNERSHIP:
+	case REGISTRY_SPEND_OWNERSHIP:
 		return write_take_ownership(write, what);
 	case REGISTRY_PUT_SIGNAL_DOCUMENT:
 		return write_signal_document(write, what->document);

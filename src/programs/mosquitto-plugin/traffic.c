@@ -6,8 +6,8 @@
 
 #define SUBSCRIPTIONS_MAX 64
 #define COMMANDED_MAX	  ((size_t)1 << 20)
-#define RESEND_SIZE	  ((size_t)64 << 10) /* what is sent to who becomes ready counts as so much, though it may be more \
-					      */
+/* What is sent to a vehicle that becomes ready counts as so much of its own; it may be more. */
+#define RESEND_SIZE ((size_t)64 << 10)
 
 /* Whoever was superseded or kicked, or is not there at all (a last will), may do nothing. */
 static struct session *find_active(const struct gateway *gateway, const void *client)

@@ -122,10 +122,12 @@ enum registry_write_kind {
 	REGISTRY_REVOKE_CLAIM,	 /* claim: by name and tenant, with revoked_at_ms; no-op when revoked already */
 	REGISTRY_USE_CLAIM,	 /* claim_use: used + 1 while it is not used up, revoked or over at at_ms, else
 				    REGISTRY_CONFLICT_CLAIM */
-	REGISTRY_INSERT_OWNERSHIP,    /* ownership; its certificate is denied from here on */
-	REGISTRY_TAKE_OWNERSHIP,      /* ownership_take: once, before it is over at at_ms. is_admitted: the certificate
-					 becomes the vehicle's (the change set inserts it, too) and is denied no more; else
-					 it      stays denied to its end */
+	REGISTRY_INSERT_OWNERSHIP, /* ownership; its certificate is denied from here on */
+	REGISTRY_TAKE_OWNERSHIP,   /* ownership_take: once, before it is over at at_ms. is_admitted: the certificate
+				      becomes the vehicle's (the change set inserts it, too) and is denied no more; else
+				      it stays denied to its end */
+	REGISTRY_SPEND_OWNERSHIP,  /* ownership_take, not admitted: the same, for nothing, and the ownership counts as
+				      waiting until it is over */
 	REGISTRY_PUT_SIGNAL_DOCUMENT, /* document: replaces that of the same tenant, kind and sync ID */
 	REGISTRY_ADD_LEAF,	      /* leaf: the outbox */
 };

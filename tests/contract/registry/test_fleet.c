@@ -668,7 +668,8 @@ static void so_many_of_a_claim_may_wait_and_no_more(void **state)
 	(void)state;
 	static struct ownership ownerships[OWNERSHIPS_PER_CLAIM_MAX];
 	static struct registry_write writes[OWNERSHIPS_PER_CLAIM_MAX];
-	struct ownership more = ownership_numbered(40000, "plant-7"), elsewhere = ownership_numbered(40001, "plant-8");
+	struct ownership more = ownership_numbered(40000, "plant-7"), elsewhere = ownership_numbered(40001, "plant-8"),
+			 read;
 
 	insert_claim("plant-7", 1, 2);
 	insert_claim("plant-8", 2, 2);
@@ -686,6 +687,16 @@ static void so_many_of_a_claim_may_wait_and_no_more(void **state)
 	assert_waiting(1, NOW_MS, OWNERSHIPS_PER_CLAIM_MAX - 1);
 	assert_waiting(2, NOW_MS, 1);
 	COMMIT(REGISTRY, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
+	/* What was spent is good for nothing, denied, and waits all the same. */
+	struct registry_write spend = take_of(&ownerships[6], false, NOW_MS);
+	spend.kind = REGISTRY_SPEND_OWNERSHIP;
+	COMMIT(REGISTRY, spend);
+	assert_int_equal(ASK(find_ownership, ownerships[6].token_sha256, NOW_MS, &fixture.arena, &read, NULL),
+			 RESULT_ABSENT);
+	REFUSED(REGISTRY, REGISTRY_CONFLICT_OWNERSHIP, spend);
+	REFUSED(REGISTRY, REGISTRY_CONFLICT_OWNERSHIP, take_of(&ownerships[6], true, NOW_MS));
+	assert_true(is_denied(&ownerships[6].serial, NOW_MS));
+	assert_waiting(1, NOW_MS, OWNERSHIPS_PER_CLAIM_MAX);
 	more = ownership_numbered(40002, "plant-7");
 	REFUSED(REGISTRY, REGISTRY_CONFLICT_OWNERSHIP, {.kind = REGISTRY_INSERT_OWNERSHIP, .ownership = &more});
 	/* Those that lapsed wait no longer. */

@@ -483,14 +483,19 @@ static void what_goes_to_a_client_id_has_a_limit(void **state)
 	assert_int_equal(broker.publications, burst + (int)DELIVERIES_DIRECT.per_second);
 }
 
-static void answer(uint64_t connection, const char *client_id)
+static void answer_on(uint64_t connection, const char *client_id, const char *topic)
 {
 	struct buf frame = {0};
 	struct gateway_caller caller = {.connection = connection};
 	snprintf(caller.client_id, sizeof(caller.client_id), "%s", client_id);
-	enum result encoded = control_put_answer(&frame, &caller, "a/b", span_of_text("x"));
+	enum result encoded = control_put_answer(&frame, &caller, topic, span_of_text("x"));
 	control(&frame, encoded);
 	gateway_tick(&gateway);
+}
+
+static void answer(uint64_t connection, const char *client_id)
+{
+	answer_on(connection, client_id, "a/b");
 }
 
 static void answers_go_to_one_connection(void **state)
@@ -513,6 +518,27 @@ static void answers_go_to_one_connection(void **state)
 	assert_true(gateway_admit(&gateway, &arrival));
 	answer(number, "station");
 	assert_int_equal(broker.publications, 1);
+}
+
+static void who_provisions_is_answered_for_as_long_as_he_does(void **state)
+{
+	const struct peer_certificate claim = {
+		.serial = {{9}}, .not_after_ms = SOON, .common_name = "plant-7", .is_for_clients = true};
+	const struct arrival arrival = {
+		.client = &clients[3], .client_id = "station", .address = "10.0.0.1", .certificate = &claim};
+	const unsigned burst = DELIVERIES_DIRECT.burst;
+	(void)state;
+	tell_list(5);
+	assert_true(gateway_admit(&gateway, &arrival));
+	uint64_t number = sessions_find_name(&gateway.sessions, "station")->number;
+	for (unsigned i = 0; i < 2 * burst; i++)
+		answer(number, "station");
+	assert_int_equal(broker.publications, burst);
+	answer_on(number, "station", "$aws/provisioning-templates/vinveil/provision/json/rejected");
+	assert_int_equal(broker.publications, burst);
+	for (unsigned i = 0; i < 2 * burst; i++)
+		answer_on(number, "station", "$aws/provisioning-templates/vinveil/provision/json/accepted");
+	assert_int_equal(broker.publications, 3 * burst);
 }
 
 static void what_claims_ask_is_handed_on_and_consumed(void **state)
@@ -557,6 +583,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(commands_go_to_who_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_goes_to_a_client_id_has_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_go_to_one_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_provisions_is_answered_for_as_long_as_he_does, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_claims_ask_is_handed_on_and_consumed, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

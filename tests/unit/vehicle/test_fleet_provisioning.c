@@ -413,6 +413,25 @@ static void test_refusals_that_tell_use_the_token(void **state)
 	assert_int_equal(claim_now(fixture, &claim).used, 0);
 }
 
+/* Or a stolen claim could ask about as many VINs as keyd issues certificates, and use up what all tenants share. */
+static void test_a_used_token_counts_until_its_hour_is_over(void **state)
+{
+	struct fixture *fixture = *state;
+	struct claim claim = add_claim(fixture, &fixture->admin, "line", 10);
+	struct claimed_certificate refused = {0};
+	struct test_csr csr = make_csr();
+
+	provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	for (int i = 0; i < OWNERSHIPS_PER_CLAIM_MAX; i++) {
+		START_CLEANUP struct start start = start_with(fixture, claim, csr);
+		refuse(fixture, &start, VIN_A, "tcu-1", PROBLEM_CERTIFICATE_LIMIT);
+	}
+	assert_problem(create_certificate(fixture, &claim, &csr, &refused), PROBLEM_RATE_LIMITED);
+	fixture->clock.now_ms += HOUR_MS;
+	START_CLEANUP struct start later = start_with(fixture, claim, csr);
+	assert_true(is_denied(fixture, &later.serial));
+}
+
 /* ---- tokens ------------------------------------------------------------------------------------------ */
 
 static void test_tokens_of_nobody(void **state)
@@ -708,6 +727,7 @@ int main(void)
 		TEST(test_a_name_that_is_taken),
 		TEST(test_a_live_certificate_is_not_replaced),
 		TEST(test_refusals_that_tell_use_the_token),
+		TEST(test_a_used_token_counts_until_its_hour_is_over),
 		TEST(test_tokens_of_nobody),
 		TEST(test_a_token_is_used_once),
 		TEST(test_a_token_is_good_for_an_hour),
