@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define KEYD_WAIT_MS	 60000
+#define KEYD_PATIENCE_MS 3000
 #define DRAIN_MS	 10000
 #define LOOPS_DEFAULT	 4
 #define READER_CACHE_KIB 1024
@@ -256,24 +257,26 @@ static enum result open_storage(struct daemon *daemon, struct note *note)
 	return devices_open(&daemon->devices, &config->devices, &daemon->platform, note);
 }
 
-/* keyd may be starting at the same time: it is waited for, but not for ever, and not when we are asked to stop. */
+/* keyd may be starting at the same time, which is nothing to tell: it is waited for, but not for ever, and not when we
+   are asked to stop. */
 static enum result open_audit(struct daemon *daemon, const sigset_t *signals, struct note *note)
 {
 	struct audit_tlog_config config = {.directory = daemon->config.audit,
 					   .origin = daemon->config.audit_origin,
 					   .signer = daemon->platform.keys};
-	int64_t until = clock_monotonic_ms(clock_system()) + KEYD_WAIT_MS;
+	int64_t begin = clock_monotonic_ms(clock_system());
 	struct timespec pause = {.tv_nsec = 200000000};
 	bool is_told = false;
 
 	for (;;) {
 		enum result result = audit_tlog_open(&config, &daemon->audit, note);
 		daemon->platform.audit = daemon->audit;
-		if (result != RESULT_UNAVAILABLE || clock_monotonic_ms(clock_system()) > until)
+		int64_t waited = clock_monotonic_ms(clock_system()) - begin;
+		if (result != RESULT_UNAVAILABLE || waited > KEYD_WAIT_MS)
 			return result;
-		if (!is_told)
+		if (!is_told && waited > KEYD_PATIENCE_MS)
 			log_event(LOG_WARN, "waiting", "%s", note->text);
-		is_told = true;
+		is_told = waited > KEYD_PATIENCE_MS;
 		int signal = sigtimedwait(signals, NULL, &pause);
 		if (signal == SIGTERM || signal == SIGINT)
 			return result;

@@ -1,6 +1,9 @@
 """What an operator reads when something is wrong, at three in the morning: exit code and message of the daemons and of the
 command line."""
+import json
+import re
 import subprocess
+import time
 
 import pytest
 
@@ -14,6 +17,29 @@ def run(program, *arguments, input="", expect=0):
     done = subprocess.run([PROGRAMS / program, *map(str, arguments)], input=input, text=True, capture_output=True, timeout=60)
     assert done.returncode == expect, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+# Of mosquitto, at each start: of root in a directory that is root's alone; of vinveild's socket, as its configuration says.
+USUAL = re.compile(r"\S+: Warning: (Mosquitto should not be run as root/administrator|Unable to set TCP_NODELAY)\.")
+
+
+def alarming(log):
+    """The lines of a log that would make somebody ask what is wrong."""
+    return [line for line in log.splitlines() if not USUAL.fullmatch(line)
+            and not (line.startswith("{") and json.loads(line)["level"] == "info")]
+
+
+@pytest.mark.plain  # a sanitizer takes from keyd what it then warns of
+def test_a_start_that_is_well_alarms_nobody(own_platform):
+    begin = time.monotonic()
+    platform = own_platform()
+    assert alarming(platform.log_path.read_text()) == [] or time.monotonic() - begin > 3
+    platform.stop()
+    platform.log_path.unlink()
+    begin = time.monotonic()
+    platform.start()
+    assert alarming(platform.log_path.read_text()) == [] or time.monotonic() - begin > 3
+    assert "whenever vinveild connects" in (platform.directory / "gateway/mosquitto.conf").read_text()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@
 #define HEARTBEAT_MS	    1000
 #define RETRY_MS	    100	 /* a broker that is away */
 #define LIST_RETRY_MS	    1000 /* a registry that did not answer; a broker that refused us */
+#define STARTING_MS	    5000 /* for a broker that is started when we are */
 #define STATUS_VALID_MS	    5000
 #define EVENTS_BATCH_MAX    64
 #define EVENTS_RETRY_MS	    100
@@ -60,6 +61,7 @@ struct gateway_mosquitto {
 	bool is_silence_told;
 	enum gateway_notice away_told; /* why there is no connection; CONNECTED: nothing has been told */
 	uint64_t epoch;		       /* 0: no list has been pushed on this connection */
+	int64_t starting_until_ms;     /* 0: it has been connected */
 	int64_t retry_at_ms, heartbeat_at_ms;
 
 	/* the events' */

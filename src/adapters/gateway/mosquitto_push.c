@@ -132,12 +132,21 @@ static int64_t now_ms(struct gateway_mosquitto *gateway)
 	return clock_monotonic_ms(gateway->clock);
 }
 
+/* A broker that is started when we are is nothing to look into. */
+static void tell_away(struct gateway_mosquitto *gateway, enum gateway_notice notice, const struct note *note)
+{
+	bool is_starting = notice == GATEWAY_NOTICE_DISCONNECTED && now_ms(gateway) < gateway->starting_until_ms;
+	bool is_told = gateway->epoch == 0 && gateway->away_told == notice;
+	if (is_starting || is_told)
+		return;
+	gateway_notice(gateway, notice, note);
+	gateway->away_told = notice;
+}
+
 static void lose(struct gateway_mosquitto *gateway, enum gateway_notice notice, int64_t retry_ms,
 		 const struct note *note)
 {
-	if (gateway->epoch != 0 || gateway->away_told != notice)
-		gateway_notice(gateway, notice, note);
-	gateway->away_told = notice;
+	tell_away(gateway, notice, note);
 	gateway->is_accepted = false;
 	gateway->epoch = 0;
 	gateway->retry_at_ms = now_ms(gateway) + retry_ms;
@@ -210,6 +219,7 @@ static void push_list(struct gateway_mosquitto *gateway)
 	set_connected(gateway, true);
 	gateway->heartbeat_at_ms = now_ms(gateway) + HEARTBEAT_MS;
 	gateway->away_told = GATEWAY_NOTICE_CONNECTED;
+	gateway->starting_until_ms = 0;
 	gateway_notice(gateway, GATEWAY_NOTICE_CONNECTED, NULL);
 }
 
@@ -346,6 +356,7 @@ static void turn(struct gateway_mosquitto *gateway)
 void *gateway_push_main(void *argument)
 {
 	struct gateway_mosquitto *gateway = argument;
+	gateway->starting_until_ms = now_ms(gateway) + STARTING_MS;
 	mosquitto_connect_callback_set(gateway->client, on_connect);
 	while (!atomic_load(&gateway->is_closing))
 		turn(gateway);

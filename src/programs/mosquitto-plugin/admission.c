@@ -39,6 +39,8 @@ static const char *judge_list(const struct gateway *gateway, const struct identi
 	bool is_vehicle = identity->kind == IDENTITY_VEHICLE;
 	if (identity->kind == IDENTITY_PLATFORM)
 		return NULL;
+	if (!list->is_complete)
+		return "vinveild has not said yet whom to refuse: is it running?";
 	if (deny_list_age_ms(list, clock_monotonic_ms(gateway->clock)) > gateway->options->stale_refuse_ms)
 		return "the deny list is stale: is vinveild running?";
 	if (deny_list_denies(list, &identity->serial, is_vehicle ? &identity->reference_id : NULL))

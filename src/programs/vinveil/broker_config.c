@@ -23,7 +23,10 @@ static const char head[] =
 	"allow_zero_length_clientid false\n";
 
 static const char manners[] =
-	"\n# Without it each answer waits for the one before it to be acknowledged: 40 ms a message.\n"
+	"\n# Without it each answer waits for the one before it to be acknowledged: 40 ms a message. (A UNIX socket "
+	"has no\n"
+	"# such thing: that it is \"Unable to set TCP_NODELAY\" is said whenever vinveild connects, and nothing is "
+	"wrong.)\n"
 	"set_tcp_nodelay true\n"
 	"# What waits in a vehicle's session. Never 0: the broker then disconnects at each denied publish.\n"
 	"max_queued_messages 1000\n"

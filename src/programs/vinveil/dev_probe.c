@@ -41,13 +41,30 @@ bool probe_socket(const char *path)
 	return answers;
 }
 
+/* -1: somebody has it. By SO_REUSEADDR whoever is about to listen there still can, as long as this one does not listen.
+ */
+static int bind_port(uint16_t port)
+{
+	const int on = 1;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return -1;
+	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0)
+		return descriptor;
+	close(descriptor);
+	return -1;
+}
+
 bool probe_port(uint16_t port)
 {
-	int descriptor = connect_port(port);
+	int descriptor = bind_port(port);
 	if (descriptor < 0)
-		return false;
+		return true;
 	close(descriptor);
-	return true;
+	return false;
 }
 
 /* The whole answer to GET /readyz, head and body; false when there is none. */
@@ -87,14 +104,9 @@ bool probe_check(uint16_t port, const char *name)
 
 bool port_is_free(uint16_t port)
 {
-	const int on = 1;
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (descriptor < 0)
-		return false;
-	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	bool is_free = bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0 && listen(descriptor, 1) == 0;
-	close(descriptor);
+	int descriptor = bind_port(port);
+	bool is_free = descriptor >= 0 && listen(descriptor, 1) == 0;
+	if (descriptor >= 0)
+		close(descriptor);
 	return is_free;
 }

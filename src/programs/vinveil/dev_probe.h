@@ -7,7 +7,7 @@
 
 /* Somebody accepts on the UNIX socket. */
 bool probe_socket(const char *path);
-/* Somebody accepts on the loopback port. */
+/* Somebody listens on the loopback port. Nobody is called: a broker would log the end of such a call as an error. */
 bool probe_port(uint16_t port);
 /* GET /readyz on the loopback port says 200. */
 bool probe_ready(uint16_t port);

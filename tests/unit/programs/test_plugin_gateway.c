@@ -192,12 +192,14 @@ static void a_list_must_be_there_and_fresh(void **state)
 {
 	(void)state;
 	assert_false(come(1, true));
+	assert_non_null(strstr(broker.log, "has not said yet whom to refuse")); /* as at each start, for a moment */
 	tell_list(5);
 	assert_true(come(1, true));
 	monotonic += 10000;
 	assert_true(come(2, true));
 	monotonic += 1;
 	assert_false(come(3, true));
+	assert_non_null(strstr(broker.log, "the deny list is stale"));
 	assert_non_null(strstr(broker.log, certificate_of(3).common_name)); /* so that one knows who is away, and why */
 	tell_epoch(CONTROL_HEARTBEAT, 4);
 	assert_false(come(3, true));
