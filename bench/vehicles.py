@@ -190,7 +190,7 @@ def cut(vehicles, connected=1000, victims=500):
 def wait_driving(fleet):
     """Until the simulator says that its vehicles are connected."""
     for line in fleet.stderr:
-        if line.rstrip().endswith("are connected"):
+        if line.rstrip().endswith(" connected"):
             return
     raise SystemExit("the simulated fleet did not connect")
 

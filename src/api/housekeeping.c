@@ -1,6 +1,7 @@
 #include "api/housekeeping.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "vehicle/remote_commands.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static void pay_owed_leaves(struct housekeeping *housekeeping)
 	enum result result = owed_leaves_pay(housekeeping->api->platform, &paid);
 	tell(&housekeeping->owed_fail, result, "owed-leaves", &note);
 	if (paid > 0)
-		log_event(LOG_INFO, "owed-leaves", "%zu leaves followed their changes into the audit log", paid);
+		log_event(LOG_INFO, "owed-leaves", "%zu %s into the audit log", paid,
+			  text_plural(paid, "leaf followed its change", "leaves followed their changes"));
 }
 
 /* Many may be over at once; what else there is to do waits only so long. */

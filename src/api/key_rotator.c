@@ -55,7 +55,7 @@ static bool on_progress(void *context, const struct key_rotation_progress *progr
 		log_event(LOG_INFO, "key-rotation", "generation %u: re-sealing", progress->generations.newest);
 	if (progress->step == KEY_ROTATION_FINISHED)
 		log_event(LOG_INFO, "key-rotation",
-			  "generation %u is complete: %" PRIu64 " vehicles re-sealed, %" PRIu64 " old indexes dropped",
+			  "generation %u is complete; vehicles re-sealed: %" PRIu64 ", old indexes dropped: %" PRIu64,
 			  progress->generations.newest, progress->resealed, progress->dropped);
 	return !is_closing(context);
 }

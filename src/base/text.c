@@ -330,6 +330,11 @@ bool text_is_printable(struct span text, bool spaces_allowed)
 	return true;
 }
 
+const char *text_plural(uint64_t count, const char *one, const char *many)
+{
+	return count == 1 ? one : many;
+}
+
 enum result text_parse_u64(struct span text, uint64_t max, uint64_t *ret_value)
 {
 	if (text.size == 0 || text.size > 20 || (text.size > 1 && text.data[0] == '0'))

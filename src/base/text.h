@@ -56,6 +56,9 @@ bool text_is_printable(struct span text, bool spaces_allowed);
  */
 void text_withhold(char *text);
 
+/* What stands behind a count: `one` behind 1, else `many`. */
+const char *text_plural(uint64_t count, const char *one, const char *many);
+
 /* Decimal, no sign, no leading zero but "0" itself, at most max. */
 MUST_USE enum result text_parse_u64(struct span text, uint64_t max, uint64_t *ret_value);
 

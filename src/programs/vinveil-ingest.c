@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "crypto/digest.h"
 #include "programs/daemon.h"
 #include "programs/ingest/ingest.h"
@@ -93,7 +94,8 @@ static enum result open_decoders(struct daemon *daemon, struct note *note)
 	TRY(path_join(daemon->config.store, "decoders", directory));
 	TRY(fleetwise_decoders_open(directory, &daemon->decoders, &skipped, note));
 	if (skipped > 0)
-		log_event(LOG_WARN, "decoders", "%zu files in %s cannot be used: %s", skipped, directory, note->text);
+		log_event(LOG_WARN, "decoders", "%zu %s in %s cannot be used: %s", skipped,
+			  text_plural(skipped, "file", "files"), directory, note->text);
 	return RESULT_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "programs/daemon.h"
 #include "programs/vinveild_devices.h"
 
@@ -289,7 +290,8 @@ static enum result drain_outbox(struct daemon *daemon, struct note *note)
 	enum result result = audit_drain_outbox(&daemon->platform, audit_tlog_contains, daemon->audit, &drained, note);
 	audit_tlog_contains_end(daemon->audit);
 	if (drained > 0)
-		log_event(LOG_INFO, "outbox", "%zu leaves were brought into the audit log", drained);
+		log_event(LOG_INFO, "outbox", "%zu %s brought into the audit log", drained,
+			  text_plural(drained, "leaf was", "leaves were"));
 	return result;
 }
 

@@ -563,7 +563,7 @@ class Fleet:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def wait_connected(self):
-        assert any(line.rstrip().endswith("are connected") for line in self.process.stderr), "it did not connect"
+        assert any(line.rstrip().endswith(" connected") for line in self.process.stderr), "it did not connect"
         return self
 
     def stop(self):

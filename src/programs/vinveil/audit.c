@@ -139,8 +139,8 @@ static int tell_verdict(const struct invocation *invocation, enum result result,
 		printf("{\"verified\":true,\"entries\":%" PRIu64 ",\"checkpointSize\":%" PRIu64 ",\"root\":\"%s\"}\n",
 		       report->entry_count, report->checkpoint_size, root);
 	else
-		printf("verified: %" PRIu64 " entries, signed checkpoint over %" PRIu64 ", root %s\n",
-		       report->entry_count, report->checkpoint_size, root);
+		printf("verified: %" PRIu64 " %s, signed checkpoint over %" PRIu64 ", root %s\n", report->entry_count,
+		       text_plural(report->entry_count, "entry", "entries"), report->checkpoint_size, root);
 	return EXIT_DONE;
 }
 

@@ -5,6 +5,7 @@
 #include "programs/vinveil/offline.h"
 
 #include "adapters/registry/sqlite.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -143,8 +144,8 @@ static int run_backup(const struct invocation *invocation)
 	if (option_is_set(invocation, "json"))
 		printf("{\"logSize\":%" PRIu64 ",\"files\":%zu}\n", manifest.log_size, manifest.file_count);
 	else
-		printf("%s: registry and %" PRIu64 " audit entries. Keys are not in it: vinveil keys export\n", out,
-		       manifest.log_size);
+		printf("%s: registry and %" PRIu64 " audit %s. Keys are not in it: vinveil keys export\n", out,
+		       manifest.log_size, text_plural(manifest.log_size, "entry", "entries"));
 	return EXIT_DONE;
 }
 

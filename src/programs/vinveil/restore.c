@@ -10,6 +10,7 @@
 #include "adapters/keys/local.h"
 #include "adapters/registry/sqlite.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "vehicle/restoration.h"
 
 #include <errno.h>
@@ -330,13 +331,14 @@ static void tell(const struct restore *restore)
 		       (const char *)restore->findings.data);
 		return;
 	}
-	printf("restored. Of %" PRIu64 " entries since the backup: %" PRIu64 " vehicles changed, %" PRIu64
-	       " certificates revoked, %" PRIu64 " unknown ones entered as revoked, %" PRIu64 " clients changed\n",
+	printf("restored. From the log since the backup (entries: %" PRIu64 "): vehicles changed: %" PRIu64
+	       ", certificates revoked: %" PRIu64 ", unknown ones entered as revoked: %" PRIu64
+	       ", clients changed: %" PRIu64 "\n",
 	       report->entries, report->vehicles, report->revoked, report->entered, report->clients);
 	if (report->vehicles_lost > 0)
-		printf("%" PRIu64 " vehicles were provisioned after the backup and must be provisioned again\n",
-		       report->vehicles_lost);
-	printf("registry and audit log (%" PRIu64 " entries) verified\n", restore->verdict.entry_count);
+		printf("%" PRIu64 " %s provisioned after the backup and must be provisioned again\n",
+		       report->vehicles_lost, text_plural(report->vehicles_lost, "vehicle was", "vehicles were"));
+	printf("registry and audit log verified (entries: %" PRIu64 ")\n", restore->verdict.entry_count);
 }
 
 static int run_restore(const struct invocation *invocation)

@@ -8,6 +8,8 @@
 #include "programs/vinveil/simulate_provision.h"
 #include "programs/vinveil/simulate_split.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -209,7 +211,8 @@ static int provision(struct simulation *simulation)
 		say_error("say which claim: --claim-certificate FILE and --claim-key FILE");
 		return EXIT_USAGE;
 	}
-	say("provisioning %zu vehicles %s …", wanted, simulation->by_claim ? "by claim" : "through the API");
+	say("provisioning %zu %s %s …", wanted, text_plural(wanted, "vehicle", "vehicles"),
+	    simulation->by_claim ? "by claim" : "through the API");
 	int code = option_is_set(simulation->invocation, "no-manifest") ? EXIT_DONE : provision_devices(&provisioning);
 	if (code == EXIT_DONE)
 		code = simulation->by_claim ? provision_by_claim(&provisioning, &simulation->provisioned)
@@ -219,11 +222,12 @@ static int provision(struct simulation *simulation)
 
 static void tell_settled(const struct fleet_counts *counts)
 {
+	const char *noun = text_plural(counts->connected, "vehicle is", "vehicles are");
 	if (counts->refusals > 0)
-		say("%zu vehicles are connected; refused so far: %llu", counts->connected,
+		say("%zu %s connected; refused so far: %llu", counts->connected, noun,
 		    (unsigned long long)counts->refusals);
 	else
-		say("%zu vehicles are connected", counts->connected);
+		say("%zu %s connected", counts->connected, noun);
 	if (counts->connections == 0)
 		say_error("nobody could connect: is the broker there, its certificate of --ca's root, and no vehicle "
 			  "revoked or suspended? The broker's log says whom it refuses, and why");
@@ -266,8 +270,9 @@ static void write_text(const struct simulation *simulation, const struct fleet_c
 	printf("to PUBACK     p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
 	       (double)latency_of(&counts->latency, 500) / 1000, (double)latency_of(&counts->latency, 990) / 1000,
 	       (double)counts->latency.most_us / 1000);
-	printf("commands      %llu obeyed, %llu answers rejected\n", (unsigned long long)counts->commands,
-	       (unsigned long long)counts->commands_rejected);
+	printf("commands      %llu obeyed, %llu %s rejected\n", (unsigned long long)counts->commands,
+	       (unsigned long long)counts->commands_rejected,
+	       text_plural(counts->commands_rejected, "answer", "answers"));
 }
 
 static int drive(struct simulation *simulation, struct fleet_counts *counts)

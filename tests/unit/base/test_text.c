@@ -298,6 +298,14 @@ static void eight_at_once_agree_with_one(void **state)
 	}
 }
 
+static void one_is_not_many(void **state)
+{
+	(void)state;
+	assert_string_equal(text_plural(0, "entry", "entries"), "entries");
+	assert_string_equal(text_plural(1, "entry", "entries"), "entry");
+	assert_string_equal(text_plural(2, "entry", "entries"), "entries");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +322,7 @@ int main(void)
 		cmocka_unit_test(printable_is_judged),
 		cmocka_unit_test(numbers_parse),
 		cmocka_unit_test(secrets_are_withheld),
+		cmocka_unit_test(one_is_not_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
