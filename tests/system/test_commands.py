@@ -235,6 +235,6 @@ def test_bad_command_lines(platform, vehicle):
     assert vinveil(platform, "command", "send", vehicle.id).returncode == 2
     assert vinveil(platform, "command", "send", vehicle.id, "horn", "--timeout", "0").returncode == 2
     bad = vinveil(platform, "command", "send", vehicle.id, "horn", "--payload", "{")
-    assert bad.returncode == 1 and "--payload" in bad.stderr
+    assert bad.returncode == 2 and "--payload" in bad.stderr
     unknown = vinveil(platform, "command", "show", str(uuid.uuid4()), str(uuid.uuid4()))
     assert unknown.returncode == 1 and "Not found" in unknown.stderr

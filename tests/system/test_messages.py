@@ -87,3 +87,71 @@ def test_a_wrong_command_line_is_told_alike_by_all_daemons(program, config):
     for arguments, named in ((["--verbose"], "--verbose"), (["--config"], "--config"), (["--config", path, "more"], "more")):
         assert f"unknown or incomplete option {named}\nusage: {program} " in run(program, *arguments, expect=WRONG).stderr
     assert "say --config FILE" in run(program, expect=WRONG).stderr
+
+
+# ---- the command line -------------------------------------------------------------------------------------------------
+
+ID = "0b36896d-06a7-423a-8444-2f5a956096f3"
+VIN = "1M8GDM9AXKP042788"
+
+
+def vinveil(platform, *words, client="admin", **keywords):
+    return run("vinveil", *words, "--data", platform.directory, "--as", client, **keywords)
+
+
+def test_help_may_stand_before_the_command():
+    for words in (["lookup"], ["tcu", "change"], ["client"]):
+        assert run("vinveil", "help", *words).stdout == run("vinveil", *words, "--help").stdout
+    assert "there is no command 'nonsense'" in run("vinveil", "help", "nonsense", expect=WRONG).stderr
+
+
+@pytest.mark.parametrize("words, told", [
+    (["dev", "--data", ""], "--data needs a value: --data DIR"),
+    (["dev", "--data="], "--data needs a value: --data DIR"),
+    (["vehicle", "list", "--as", "crm"], "say --data DIR, too"),
+    (["vehicle", "list", "--data", "d", "--profile", "p"], "not both"),
+    (["tcu", "delete", "--device-id", "T", "--reference-id", ID, "--vin-file", "f", "--data", "d"], "not both"),
+    (["command", "send", ID, "lock", "--payload", "{", "--data", "d"], "--payload: line 1, column 1"),
+    (["provision", "--device-id", "T", "--attributes", "{x", "--json", "--data", "d"], "--attributes: line 1, column 2"),
+])
+def test_a_command_line_that_is_wrong_is_2(words, told, tmp_path):
+    done = subprocess.run([PROGRAMS / "vinveil", *words], input=VIN + "\n", text=True, capture_output=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (WRONG, "") and told in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["vehicle", "show"], ["vehicle", "history"], ["vehicle", "signals"], ["reveal", "request"]])
+def test_a_vin_in_the_place_of_a_reference_id_goes_nowhere(platform, words):
+    told = vinveil(platform, *words, VIN, expect=WRONG).stderr
+    assert "REFERENCE-ID must be a UUID; vinveil lookup finds it by the VIN" in told and VIN not in told
+
+
+def test_other_ids_are_judged_too(platform):
+    assert "COMMAND-ID must be a UUID\n" in vinveil(platform, "command", "show", ID, "7", expect=WRONG).stderr
+    assert "REVEAL-REQUEST-ID must be a UUID\n" in vinveil(platform, "reveal", "open", "7", expect=WRONG).stderr
+
+
+def test_a_client_that_is_not_there_is_told_with_those_that_are(platform):
+    told = vinveil(platform, "vehicle", "list", client="clerk", expect=1).stderr
+    assert "no client 'clerk'" in told and "admin, factory, crm" in told
+
+
+def test_what_cannot_be_read_is_said(platform, tmp_path):
+    purpose = ("--purpose", "customer-service")
+    assert "Is a directory" in vinveil(platform, "lookup", *purpose, "--vin-file", tmp_path, expect=1).stderr
+    assert "nothing was read: expected one line with a VIN" in vinveil(platform, "lookup", *purpose, expect=WRONG).stderr
+    assert f"{tmp_path}: Is a directory" in vinveil(platform, "devices", "load", tmp_path, expect=1).stderr
+
+
+def test_a_platform_that_is_not_there_is_asked_for(platform, tmp_path):
+    profile = tmp_path / "cli.conf"
+    paths = platform.info["clients"]["crm"]
+    profile.write_text(f"[api]\nurl = https://127.0.0.1:9\nca = {platform.info['caCertificate']}\n"
+                       f"certificate = {paths['certificate']}\nkey = {paths['key']}\n")
+    told = run("vinveil", "vehicle", "list", "--profile", profile, expect=3).stderr
+    assert "https://127.0.0.1:9: " in told and "is vinveild running there?" in told
+
+
+def test_one_is_not_many(platform, tmp_path):
+    done = vinveil(platform, "simulate", "--vehicles", 1, "--seconds", 1, "--credentials", tmp_path)
+    assert "provisioning 1 vehicle through" in done.stderr and "1 vehicle is connected" in done.stderr

@@ -25,6 +25,18 @@ static enum result copy_member(const json_t *object, const char *name, char *ret
 	return RESULT_OK;
 }
 
+static void note_clients(const json_t *clients, const char *name, struct note *note)
+{
+	BUF_CLEANUP struct buf names = {.size_max = 200};
+	const char *known;
+	json_t *client;
+	json_object_foreach((json_t *)clients, known,
+			    client) if (buf_append_format(&names, "%s%s", names.size > 0 ? ", " : "", known) !=
+					RESULT_OK) break;
+	note_set(note, "there is no client '%.64s' in this installation, but %.*s", name, (int)names.size,
+		 (const char *)names.data);
+}
+
 static enum result read_dev(const char *directory, const char *name, struct api_connection *connection,
 			    struct note *note)
 {
@@ -37,9 +49,10 @@ static enum result read_dev(const char *directory, const char *name, struct api_
 		note_set(note, "%.180s is not there: is `vinveil dev` running?", path);
 	TRY(result);
 	TRY(json_read(buf_span(&content), &json, note));
-	const json_t *client = json_object_get(json_object_get(json, "clients"), name);
+	const json_t *clients = json_object_get(json, "clients");
+	const json_t *client = json_object_get(clients, name);
 	if (client == NULL) {
-		note_set(note, "there is no client '%.64s' in %.160s", name, path);
+		note_clients(clients, name, note);
 		return RESULT_ABSENT;
 	}
 	TRY(copy_member(json, "api", connection->url, sizeof connection->url));
@@ -64,10 +77,6 @@ static enum result locate(const struct invocation *invocation, const char *other
 	const char *profile = option_get(invocation, "profile");
 	if (directory != NULL)
 		return read_dev(directory, client != NULL ? client : otherwise, connection, note);
-	if (client != NULL) {
-		note_set(note, "say --data DIR: --as names one of its clients");
-		return RESULT_INVALID;
-	}
 	if (profile == NULL)
 		profile = getenv("VINVEIL_PROFILE"); /* a path, not a secret */
 	if (profile == NULL)
@@ -193,7 +202,10 @@ static int perform(struct api_connection *connection, struct curl_slist *headers
 	curl_slist_free_all(headers);
 	if (code != CURLE_OK) {
 		if (!connection->is_quiet)
-			say_error("%s: %s", connection->url, error[0] != '\0' ? error : curl_easy_strerror(code));
+			say_error("%s: %s%s", connection->url, error[0] != '\0' ? error : curl_easy_strerror(code),
+				  code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT
+					  ? "; is vinveild running there?"
+					  : "");
 		return EXIT_AWAY;
 	}
 	curl_off_t retry_after_s = 0;

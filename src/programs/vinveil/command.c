@@ -1,6 +1,7 @@
 #include "programs/vinveil/command.h"
 
 #include "base/text.h"
+#include "base/uuid.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -225,7 +226,8 @@ static int take_option(struct invocation *invocation, int left, char **argv)
 		return 0;
 	}
 	bool from_next = option->value != NULL && equals == NULL;
-	if (from_next && left < 2) {
+	const char *value = from_next ? (left < 2 ? "" : argv[1]) : equals != NULL ? equals + 1 : "";
+	if (option->value != NULL && value[0] == '\0') { /* a script's variable that is not set, most likely */
 		say_error("--%s needs a value: --%s %s", option->name, option->name, option->value);
 		return 0;
 	}
@@ -234,7 +236,7 @@ static int take_option(struct invocation *invocation, int left, char **argv)
 		return 0;
 	}
 	invocation->values[invocation->value_count].name = option->name;
-	invocation->values[invocation->value_count].value = from_next ? argv[1] : equals != NULL ? equals + 1 : "";
+	invocation->values[invocation->value_count].value = value;
 	invocation->value_count++;
 	return from_next ? 2 : 1;
 }
@@ -249,19 +251,55 @@ static size_t count_words(const char *text)
 	return words;
 }
 
+/* Whatever is called …-ID is a UUID. Told before it stands in an address, and not repeated: it may be a VIN. */
+static bool check_ids(const struct invocation *invocation)
+{
+	const char *name = invocation->command->arguments;
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		name += strspn(name, " ");
+		size_t length = strcspn(name, " ");
+		struct uuid uuid;
+		bool is_id = length > 3 && strncmp(name + length - 3, "-ID", 3) == 0;
+		if (is_id && uuid_parse(span_of_text(invocation->arguments[i]), &uuid) != RESULT_OK) {
+			say_error("%.*s must be a UUID%s", (int)length, name,
+				  strncmp(name, "REFERENCE-ID", length) == 0 ? "; vinveil lookup finds it by the VIN"
+									     : "");
+			return false;
+		}
+		name += length;
+	}
+	return true;
+}
+
 static bool check_arguments(const struct invocation *invocation)
 {
 	const char *wanted = invocation->command->arguments;
 	size_t most = count_words(wanted);
 	size_t least = most - (strchr(wanted, '[') != NULL ? 1 : 0);
 	if (invocation->argument_count >= least && invocation->argument_count <= most)
-		return true;
+		return check_ids(invocation);
 	if (wanted[0] != '\0')
 		say_error("usage: vinveil %s %s", invocation->command->words, wanted);
 	else /* a VIN most likely, which must not stand on a command line */
 		say_error("vinveil %s takes no arguments; --help says what it takes, and what it reads from standard "
 			  "input",
 			  invocation->command->words);
+	return false;
+}
+
+/* One place to be, and one client: none of them is passed over in silence. */
+static bool check_connection(const struct invocation *invocation)
+{
+	bool has_data = option_is_set(invocation, "data");
+	if (!invocation->command->uses_api)
+		return true;
+	if (has_data && option_is_set(invocation, "profile")) {
+		say_error("say --data DIR or --profile FILE, not both");
+		return false;
+	}
+	if (has_data || !option_is_set(invocation, "as"))
+		return true;
+	say_error("--as names a client of a development installation: say --data DIR, too");
 	return false;
 }
 
@@ -287,12 +325,22 @@ static int parse(struct invocation *invocation, int argc, char **argv, bool *ret
 		}
 		invocation->arguments[invocation->argument_count++] = argv[i++];
 	}
-	*ret_run = check_arguments(invocation);
+	*ret_run = check_arguments(invocation) && check_connection(invocation);
 	return *ret_run ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* "help COMMAND" is "COMMAND --help". */
+static void move_help_behind(int argc, char **argv)
+{
+	char *help = argv[1];
+	memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
+	argv[argc - 1] = help;
 }
 
 int command_main(const struct command *const *commands, size_t command_count, int argc, char **argv)
 {
+	if (argc > 2 && is_help(argv[1]))
+		move_help_behind(argc, argv);
 	if (argc < 2 || is_help(argv[1])) {
 		print_help(commands, command_count);
 		return argc < 2 ? EXIT_USAGE : EXIT_DONE;

@@ -57,8 +57,10 @@ static int write_payload(const struct invocation *invocation, struct json_writer
 	if (text == NULL)
 		return EXIT_DONE;
 	enum result result = json_read(span_of_text(text), &json, &note);
-	if (result != RESULT_OK)
-		return fail("--payload", result, &note);
+	if (result != RESULT_OK) {
+		say_error("--payload: %s", note.text);
+		return EXIT_USAGE;
+	}
 	json_key(writer, "payload");
 	json_raw(writer, span_of_text(text));
 	return EXIT_DONE;

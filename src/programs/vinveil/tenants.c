@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct output_member tenant_columns[] = {
@@ -99,6 +100,12 @@ static int run_devices_load(const struct invocation *invocation)
 	API_ANSWER_CLEANUP struct api_answer answer = {0};
 	const char *path = invocation->arguments[0];
 	int descriptor = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	struct stat status;
+	if (descriptor >= 0 && fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
+		close(descriptor);
+		descriptor = -1;
+		errno = EISDIR;
+	}
 	if (descriptor < 0) {
 		say_error("%s: %s", path, strerror(errno));
 		return EXIT_FAILED;

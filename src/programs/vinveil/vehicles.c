@@ -41,8 +41,10 @@ static int write_attributes(const struct invocation *invocation, struct json_wri
 	if (text == NULL)
 		return EXIT_DONE;
 	enum result result = json_read(span_of_text(text), &json, &note);
-	if (result != RESULT_OK)
-		return fail("--attributes", result, &note);
+	if (result != RESULT_OK) {
+		say_error("--attributes: %s", note.text);
+		return EXIT_USAGE;
+	}
 	json_key(writer, "attributes");
 	json_raw(writer, span_of_text(text));
 	return EXIT_DONE;
@@ -239,11 +241,14 @@ static int run_history(const struct invocation *invocation)
 		{"reason", "reason"},
 	};
 	API_ANSWER_CLEANUP struct api_answer answer = {0};
-	char path[256];
+	BUF_CLEANUP struct buf path = {.size_max = 2000};
 	const char *cursor = option_get(invocation, "cursor");
-	snprintf(path, sizeof path, "/v1/vehicles/%.64s/history%s%.64s", invocation->arguments[0],
-		 cursor != NULL ? "?cursor=" : "", cursor != NULL ? cursor : "");
-	int code = request_get(invocation, path, &answer);
+	enum result result = buf_append_format(&path, "/v1/vehicles/%s/history?limit=100", invocation->arguments[0]);
+	if (result == RESULT_OK && cursor != NULL)
+		result = request_append_parameter(&path, "cursor", cursor);
+	if (result != RESULT_OK)
+		return fail("--cursor", result, NULL);
+	int code = request_get(invocation, (const char *)path.data, &answer);
 	if (code != EXIT_DONE || output_json(invocation, &answer))
 		return code;
 	output_table(json_object_get(answer.json, "entries"), columns, sizeof columns / sizeof columns[0]);

@@ -55,6 +55,17 @@ static void trim(struct buf *line)
 		line->size--;
 }
 
+static int tell_unusable(enum result result, bool is_empty, bool is_plain)
+{
+	if (result == RESULT_UNAVAILABLE) {
+		say_error("the VIN cannot be read: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	say_error("%sexpected one line with a VIN (17 characters)%s", is_empty ? "nothing was read: " : "",
+		  is_plain ? "" : " or its SHA-256 (64 hex digits)");
+	return EXIT_USAGE;
+}
+
 static int write_input(const struct invocation *invocation, bool is_plain, struct json_writer *writer)
 {
 	BUF_CLEANUP struct buf line = {.size_max = LINE_SIZE_MAX + 1};
@@ -66,11 +77,8 @@ static int write_input(const struct invocation *invocation, bool is_plain, struc
 	if (descriptor != STDIN_FILENO)
 		close(descriptor);
 	trim(&line);
-	if (result != RESULT_OK || line.size == 0 || !utf8_is_valid(buf_span(&line))) {
-		say_error("expected one line with a VIN (17 characters)%s",
-			  is_plain ? "" : " or its SHA-256 (64 hex digits)");
-		return EXIT_USAGE;
-	}
+	if (result != RESULT_OK || line.size == 0 || !utf8_is_valid(buf_span(&line)))
+		return tell_unusable(result, result == RESULT_OK && line.size == 0, is_plain);
 	if (is_plain && line.size == 2 * SHA256_SIZE) {
 		say_error("a hash does not do here: the vault has to be given the VIN itself");
 		return EXIT_USAGE;
@@ -95,6 +103,10 @@ int vehicle_name_write(const struct invocation *invocation, struct json_writer *
 	const char *reference_id = option_get(invocation, "reference-id");
 	if (reference_id == NULL)
 		return vin_input_write(invocation, writer);
+	if (option_is_set(invocation, "vin-file")) {
+		say_error("say --reference-id ID or --vin-file FILE, not both");
+		return EXIT_USAGE;
+	}
 	json_member_text(writer, "referenceId", reference_id);
 	return EXIT_DONE;
 }
