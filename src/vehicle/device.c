@@ -43,6 +43,26 @@ enum problem device_read_id(struct flow_request *request, struct span text, cons
 	return PROBLEM_NONE;
 }
 
+enum problem device_refuse(struct flow_request *request, enum problem problem, const char *device_id)
+{
+	const char *before = "The device ", *after = " is attached to another vehicle.";
+
+	if (problem == PROBLEM_DEVICE_UNKNOWN) {
+		after = " is not in the tenant's manifest.";
+	} else if (problem == PROBLEM_VEHICLE_HAS_OTHER_DEVICE) {
+		before = "The vehicle is registered with another device than ";
+		after = "; change it by POST /v1/tcu-changes first.";
+	} else if (problem == PROBLEM_DEVICE_MISMATCH && device_id[0] != '\0') {
+		before = "The vehicle's device is not ";
+		after = ".";
+	} else if (problem == PROBLEM_DEVICE_MISMATCH) {
+		before = "The vehicle has a device: deviceId must name it.";
+		after = "";
+	}
+	snprintf(request->detail, sizeof(request->detail), "%s%s%s", before, device_id, after);
+	return problem;
+}
+
 enum problem device_check_manifest(struct flow_request *request, const char *device_id,
 				   struct device_manifest_entry *ret_entry)
 {
@@ -52,7 +72,7 @@ enum problem device_check_manifest(struct flow_request *request, const char *dev
 
 	if (result == RESULT_ABSENT) {
 		if (request->tenant.manifest_required)
-			return PROBLEM_DEVICE_UNKNOWN;
+			return device_refuse(request, PROBLEM_DEVICE_UNKNOWN, device_id);
 		*ret_entry = (struct device_manifest_entry){.has_key = false};
 		return PROBLEM_NONE;
 	}

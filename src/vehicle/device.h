@@ -20,4 +20,11 @@ enum problem device_read_id(struct flow_request *request, struct span text, cons
 enum problem device_check_manifest(struct flow_request *request, const char *device_id,
 				   struct device_manifest_entry *ret_entry);
 
+/*
+ * Returns the problem, with a detail that names the device as the request did, so that a caller with many knows which
+ * one is meant: PROBLEM_DEVICE_UNKNOWN, _DEVICE_IN_USE, _DEVICE_MISMATCH (an empty ID: the request named none) or
+ * _VEHICLE_HAS_OTHER_DEVICE. Nothing is told that the request did not say.
+ */
+enum problem device_refuse(struct flow_request *request, enum problem problem, const char *device_id);
+
 #endif

@@ -239,7 +239,7 @@ static enum problem provision_new(struct provisioner *provisioner, struct provis
 	struct change change;
 
 	if (provisioner->is_held)
-		return PROBLEM_DEVICE_IN_USE;
+		return device_refuse(request, PROBLEM_DEVICE_IN_USE, provisioner->device_id);
 	enum problem problem = ensure_order(provisioner);
 	if (problem == PROBLEM_NONE)
 		problem = problem_of_result(draft_vehicle(provisioner, &vehicle));
@@ -268,9 +268,9 @@ static enum problem match_device(struct provisioner *provisioner, struct change 
 	if (strcmp(vehicle->device_id, provisioner->device_id) == 0)
 		return PROBLEM_NONE;
 	if (vehicle->device_id[0] != '\0')
-		return PROBLEM_VEHICLE_HAS_OTHER_DEVICE;
+		return device_refuse(provisioner->request, PROBLEM_VEHICLE_HAS_OTHER_DEVICE, provisioner->device_id);
 	if (provisioner->is_held)
-		return PROBLEM_DEVICE_IN_USE;
+		return device_refuse(provisioner->request, PROBLEM_DEVICE_IN_USE, provisioner->device_id);
 	enum problem problem = device_check_manifest(provisioner->request, provisioner->device_id, &device);
 	if (problem != PROBLEM_NONE)
 		return problem;

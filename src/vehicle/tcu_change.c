@@ -99,7 +99,7 @@ static enum problem judge_other_device(struct flow_request *request, const struc
 		if (result != RESULT_OK)
 			return problem_of_result(result);
 	}
-	return repeats ? PROBLEM_NONE : PROBLEM_DEVICE_MISMATCH;
+	return repeats ? PROBLEM_NONE : device_refuse(request, PROBLEM_DEVICE_MISMATCH, read->device_id);
 }
 
 /* ---- the change ------------------------------------------------------------------------------------- */
@@ -168,7 +168,9 @@ static enum problem change_once(struct flow_request *request, const struct tcu_r
 			return problem;
 		enum result result = change_commit(&change, &conflict);
 		*ret_again = conflict == REGISTRY_CONFLICT_VERSION;
-		problem = conflict == REGISTRY_CONFLICT_DEVICE_ID ? PROBLEM_DEVICE_IN_USE : problem_of_result(result);
+		problem = conflict == REGISTRY_CONFLICT_DEVICE_ID
+				  ? device_refuse(request, PROBLEM_DEVICE_IN_USE, read->new_device_id)
+				  : problem_of_result(result);
 	} else {
 		problem = judge_other_device(request, &vehicle, read);
 	}

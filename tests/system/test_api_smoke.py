@@ -51,8 +51,10 @@ def test_a_known_vehicle_is_validated(platform, demo_vehicle, new_device):
     again = platform.provision(vin, device)
     assert again.status == 200 and "credentials" not in again.json
     assert again.json["referenceId"] == vehicle["referenceId"]
-    other = platform.provision(vin, new_device())
+    other_device = new_device()
+    other = platform.provision(vin, other_device)
     assert (other.status, other.problem) == (409, "vehicle-has-other-device")
+    assert f"another device than {other_device};" in other.json["detail"] and device not in other.json["detail"]
 
 
 def test_provisioning_refuses_what_is_wrong(platform, demo_vehicle, new_vin, new_device):
@@ -74,6 +76,8 @@ def test_provisioning_refuses_what_is_wrong(platform, demo_vehicle, new_vin, new
         answer = post("/v1/vehicles", body)
         assert (answer.status, answer.problem) == (status, problem), answer
         assert answer.headers["content-type"] == "application/problem+json"
+        if problem.startswith("device-"):
+            assert f"The device {body['deviceId']} " in answer.json["detail"], "which one?"
 
 
 def test_concurrent_provisioning_makes_one_vehicle(platform, new_vin, new_device):
@@ -220,7 +224,11 @@ def test_a_tcu_is_changed_and_deleted(platform, demo_vehicle, new_device):
         assert answer.status == 200 and answer.json["deviceId"] == fresh
         assert answer.json["referenceId"] == vehicle["referenceId"]
     name = {"referenceId": vehicle["referenceId"]}
-    assert post("/v1/tcu-changes", {**name, "deviceId": device, "newDeviceId": None}).problem == "device-mismatch"
+    mismatch = post("/v1/tcu-changes", {**name, "deviceId": device, "newDeviceId": None})
+    assert mismatch.problem == "device-mismatch" and mismatch.json["detail"] == f"The vehicle's device is not {device}."
+    unnamed = post("/v1/tcu-changes", {**name, "deviceId": None, "newDeviceId": device})
+    assert unnamed.problem == "device-mismatch" and "deviceId must name it" in unnamed.json["detail"]
+    assert fresh not in mismatch.json["detail"] + unnamed.json["detail"], "it was not the request that said so"
     assert post("/v1/tcu-changes", {**name, "deviceId": fresh, "newDeviceId": fresh}).problem == "device-unchanged"
     assert post("/v1/tcu-changes", {**name, "deviceId": fresh}).status == 400
     answer = post("/v1/tcu-changes", {**name, "deviceId": fresh, "newDeviceId": None})
