@@ -1,7 +1,8 @@
 /* What vinveild tells, and what time tells. */
 #include "programs/mosquitto-plugin/gateway.h"
 
-#define TELL_MS 1000
+#define TELL_MS		 1000
+#define TELL_REFUSALS_MS 60000
 
 /* ---- kicks ---------------------------------------------------------------------------------------------------- */
 
@@ -180,6 +181,20 @@ static void tell_counters(struct gateway *gateway)
 	claim_channel_tell(gateway->channel, counters);
 }
 
+/* Whoever is cut off for it comes back at once: a line a minute is enough. */
+static void tell_refusals(struct gateway *gateway, int64_t monotonic_ms)
+{
+	const struct spooling *spooling = &gateway->spooling;
+	bool is_due = gateway->refusals_told_ms == 0 || monotonic_ms - gateway->refusals_told_ms >= TELL_REFUSALS_MS;
+	if (spooling->refused == gateway->refusals_told || !is_due)
+		return;
+	gateway_log(gateway, true,
+		    "vinveil: vehicles are disconnected because what they say cannot be kept (count: %llu): %s",
+		    (unsigned long long)(spooling->refused - gateway->refusals_told), spooling->refusal);
+	gateway->refusals_told = spooling->refused;
+	gateway->refusals_told_ms = monotonic_ms;
+}
+
 void gateway_tick(struct gateway *gateway)
 {
 	int64_t monotonic_ms = clock_monotonic_ms(gateway->clock);
@@ -194,5 +209,6 @@ void gateway_tick(struct gateway *gateway)
 	gateway->told_at_ms = monotonic_ms;
 	gateway->log_tokens = LOG_LINES_MAX;
 	kick_overdue(gateway, monotonic_ms);
+	tell_refusals(gateway, monotonic_ms);
 	tell_counters(gateway);
 }

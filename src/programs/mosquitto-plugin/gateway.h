@@ -46,9 +46,11 @@ struct gateway {
 	struct claim_channel *channel;
 	struct deliveries deliveries;
 	struct plugin_counters counters;
-	int64_t told_at_ms; /* monotonic: when counters were told, and dates looked at */
-	int log_tokens;	    /* lines that may still be written in this second */
-	bool is_reloading;  /* until the end of this turn */
+	int64_t told_at_ms;	  /* monotonic: when counters were told, and dates looked at */
+	uint64_t refusals_told;	  /* of the spools */
+	int64_t refusals_told_ms; /* monotonic; 0: never */
+	int log_tokens;		  /* lines that may still be written in this second */
+	bool is_reloading;	  /* until the end of this turn */
 };
 
 /* Opens spools and channel. options: borrowed for the gateway's life. */

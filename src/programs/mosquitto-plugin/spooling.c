@@ -32,11 +32,22 @@ void spooling_close(struct spooling *spooling)
 	*spooling = (struct spooling){0};
 }
 
+static const char *describe(const struct spooling *spooling, const struct spool_writer *writer, enum result result)
+{
+	if (result != RESULT_EXHAUSTED)
+		return "no room can be made for them on the spool's disk";
+	return writer == spooling->telemetry
+		       ? "the telemetry spool is full: is vinveil-ingest running, with room on its disk?"
+		       : "the events spool is full: is vinveild running?";
+}
+
 static enum result append(struct spooling *spooling, struct spool_writer *writer, const struct spool_record *record)
 {
 	enum result result = spool_append(writer, record);
-	if (result != RESULT_OK)
-		spooling->refused++;
+	if (result == RESULT_OK)
+		return RESULT_OK;
+	spooling->refused++;
+	spooling->refusal = describe(spooling, writer, result);
 	return result;
 }
 

@@ -14,6 +14,7 @@ struct spooling {
 	struct spool_writer *telemetry, *events;
 	struct buf body; /* of an event under construction */
 	uint64_t masked, appended, refused;
+	const char *refusal; /* why, the last time, and what to look at */
 };
 
 struct spooling_config {

@@ -20,7 +20,10 @@ static bool is_too_fast(struct gateway *gateway, struct session *session)
 	    flood_bucket_take(&session->bucket, &gateway->options->flood, clock_monotonic_ms(gateway->clock)))
 		return false;
 	gateway->counters.flooded++;
-	gateway_log(gateway, true, "vinveil: too many messages from %.64s: disconnected", session->address);
+	/* A vehicle's client ID is its Reference ID; a claim's is whatever it likes, and not for the log. */
+	bool is_vehicle = session->identity.kind == IDENTITY_VEHICLE;
+	gateway_log(gateway, true, "vinveil: too many messages%s%s from %.64s: disconnected",
+		    is_vehicle ? " of vehicle " : "", is_vehicle ? session->client_id : "", session->address);
 	return true;
 }
 

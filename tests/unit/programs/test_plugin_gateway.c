@@ -342,6 +342,7 @@ static void a_flood_is_cut_and_stays_out_for_a_while(void **state)
 	while (say(1, topic_of(1, "signals"), false, false) == VERDICT_ALLOW)
 		said++;
 	assert_int_equal(said, 200);
+	assert_non_null(strstr(broker.log, certificate_of(1).common_name));
 	gateway_lose(&gateway, &clients[1]);
 	assert_false(come(1, true));
 	monotonic += 10;
@@ -351,6 +352,40 @@ static void a_flood_is_cut_and_stays_out_for_a_while(void **state)
 }
 
 /* The broker asks about everybody it knows, also about sessions without a connection. */
+static enum verdict say_much(uint8_t number)
+{
+	static uint8_t payload[GATEWAY_PAYLOAD_MAX];
+	bool is_consumed;
+	return gateway_take(&gateway,
+			    &(struct publication){.client = &clients[number],
+						  .topic = topic_of(number, "signals"),
+						  .payload = payload,
+						  .size = sizeof(payload)},
+			    &is_consumed);
+}
+
+/* Once, and then once a minute as long as it goes on: every vehicle that is cut off comes back at once. */
+static void a_full_spool_is_told_of(void **state)
+{
+	(void)state;
+	tell_list(5);
+	assert_true(come(1, true));
+	while (say_much(1) == VERDICT_ALLOW)
+		;
+	monotonic += 1000;
+	gateway_tick(&gateway);
+	assert_non_null(strstr(broker.log, "(count: 1): the telemetry spool is full: is vinveil-ingest running"));
+	broker.log[0] = '\0';
+	assert_int_equal(say_much(1), VERDICT_CUT);
+	assert_int_equal(say_much(1), VERDICT_CUT);
+	monotonic += 59000;
+	gateway_tick(&gateway);
+	assert_string_equal(broker.log, "");
+	monotonic += 1000;
+	gateway_tick(&gateway);
+	assert_non_null(strstr(broker.log, "(count: 2)"));
+}
+
 static void a_reload_lets_nobody_new_in(void **state)
 {
 	struct peer_certificate certificate = certificate_of(2);
@@ -494,6 +529,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_vin_is_passed_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_was_superseded_says_nothing_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_is_cut_and_stays_out_for_a_while, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_spool_is_told_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reload_lets_nobody_new_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_go_to_who_is_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_go_to_one_connection, setup, teardown),
