@@ -153,7 +153,7 @@ static bool is_host(const char *host)
 	return size > 0 && size <= HOST_NAME_MAX_DNS && strspn(host, allowed) == size && *host != '.' && *host != '-';
 }
 
-static enum result check_hosts(const struct certificate_request *request, struct note *note)
+enum result certificate_check_hosts(const struct certificate_request *request, struct note *note)
 {
 	TRY(check_common_name(request->name, note));
 	if (!is_host(request->name))
@@ -179,7 +179,7 @@ static enum result choose_name(const struct certificate_request *request, char r
 		TRY(check_common_name(request->name, note));
 		break;
 	case CERTIFICATE_SERVER:
-		TRY(check_hosts(request, note));
+		TRY(certificate_check_hosts(request, note));
 		break;
 	default:
 		return refuse(note, "there is no such certificate profile");

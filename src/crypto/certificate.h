@@ -57,6 +57,9 @@ struct certificate_request {
 	int64_t not_before_ms, not_after_ms;
 };
 
+/* The names of a request for CERTIFICATE_SERVER, as issuer_issue() will judge them. */
+MUST_USE enum result certificate_check_hosts(const struct certificate_request *request, struct note *note);
+
 /*
  * An issuer: certificate and private key. Thread-safe to use. The key is taken only when RESULT_OK; a
  * certificate that is no CA's, or not this key's, is RESULT_INVALID.

@@ -378,6 +378,21 @@ def test_root_keys_may_lie_beside_the_data_but_not_in_it(place):
     assert "not empty" in done.stderr and not (place / "other").exists()
 
 
+@pytest.mark.parametrize("options, code, told", [
+    (["--name", "two words"], 2, "--name: a server's name must be a DNS name"),
+    (["--name", "a", "--name", "b_c"], 2, "--name: a server's alternative name"),
+    (["--name", "a", "--listen", "everywhere"], 2, "--listen takes a numeric address"),
+    (["--name", "a", "--port", "8883"], 2, "port 8883 is wanted twice"),
+    (["--name", "a", "--mqtt-port", "8445"], 2, "port 8445 is wanted twice"),
+    (["--name", "a", "--root-out", "/dev/null"], 1, "cannot make /dev/null"),
+])
+def test_init_makes_nothing_of_what_is_wrong(place, options, code, told):
+    """Least of all half of it: the second try would find that the directory is not empty."""
+    roots = [] if "--root-out" in options else ["--root-out", place / "roots"]
+    assert told in vinveil("init", "--data", place / "d", *roots, *options, expect=code).stderr
+    assert [path.name for path in place.iterdir()] == ["bin"]
+
+
 def test_dev_takes_only_its_own_directory(place):
     (place / "d").mkdir()
     (place / "d/holiday.jpg").write_text("not ours")

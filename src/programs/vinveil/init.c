@@ -3,6 +3,9 @@
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/installation.h"
 
+#include "crypto/certificate.h"
+
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +14,27 @@
 
 static int take_names(const struct invocation *invocation, const char **ret_names)
 {
+	struct note note = {0};
 	size_t count = 0;
-	for (size_t i = 0; i < invocation->value_count && count < NAMES_MAX; i++)
-		if (strcmp(invocation->values[i].name, "name") == 0)
-			ret_names[count++] = invocation->values[i].value;
+	for (size_t i = 0; i < invocation->value_count; i++) {
+		if (strcmp(invocation->values[i].name, "name") != 0)
+			continue;
+		if (count == NAMES_MAX) {
+			say_error("--name: at most %d", NAMES_MAX);
+			return EXIT_USAGE;
+		}
+		ret_names[count++] = invocation->values[i].value;
+	}
 	ret_names[count] = NULL;
-	if (count > 0)
+	if (count == 0) {
+		say_error("say how clients will reach it: --name vault.example (once for each DNS name or address)");
+		return EXIT_USAGE;
+	}
+	const struct certificate_request request = {
+		.profile = CERTIFICATE_SERVER, .name = ret_names[0], .alternatives = ret_names};
+	if (certificate_check_hosts(&request, &note) == RESULT_OK)
 		return EXIT_DONE;
-	say_error("say how clients will reach it: --name vault.example (once for each DNS name or address)");
+	say_error("--name: %s", note.text);
 	return EXIT_USAGE;
 }
 
@@ -67,6 +83,27 @@ static enum result write_profile(const struct installation *installation, struct
 	return api_profile_write(paths[0], url, ca, paths[1], paths[2], note);
 }
 
+/* Two on one port: the second process that starts would not. */
+static bool check_ports(const struct installation *installation)
+{
+	const uint16_t ports[] = {installation->api_port,    installation->operations_port,
+				  installation->ingest_port, installation->mqtt_port,
+				  installation->alpn_port,   installation->websockets_port};
+	for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
+		for (size_t j = 0; j < i; j++)
+			if (ports[i] == ports[j]) {
+				say_error("port %u is wanted twice: --port takes three, N, N+1 and N+2", ports[i]);
+				return false;
+			}
+	return true;
+}
+
+static bool is_numeric(const char *address)
+{
+	uint8_t bytes[sizeof(struct in6_addr)];
+	return inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1;
+}
+
 /* The ports, and the addresses behind which they are. */
 static int take_ports(const struct invocation *invocation, struct installation *installation)
 {
@@ -85,12 +122,13 @@ static int take_ports(const struct invocation *invocation, struct installation *
 	installation->websockets_port = (uint16_t)websockets_port;
 	installation->gateway_endpoint = installation->server_names[0];
 	listen = listen != NULL ? listen : "0.0.0.0";
+	if (!is_numeric(listen)) {
+		say_error("--listen takes a numeric address: 0.0.0.0, :: or one of this machine's");
+		return EXIT_USAGE;
+	}
 	snprintf(installation->mqtt_listen_address, sizeof installation->mqtt_listen_address, "%s", listen);
-	if (snprintf(installation->listen_address, sizeof installation->listen_address, "%s", listen) <
-	    (int)sizeof installation->listen_address)
-		return EXIT_DONE;
-	say_error("--listen: the address is too long");
-	return EXIT_USAGE;
+	snprintf(installation->listen_address, sizeof installation->listen_address, "%s", listen);
+	return check_ports(installation) ? EXIT_DONE : EXIT_USAGE;
 }
 
 static int run_init(const struct invocation *invocation)

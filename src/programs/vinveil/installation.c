@@ -333,15 +333,18 @@ static enum result make_directories(const struct installation *installation, str
 {
 	static const char *const names[] = {"registry", "audit", "tls", "ca", "run"};
 	char path[PATH_SIZE];
+	/* First what lies elsewhere: when it cannot be made, nothing has been. */
+	if (!installation->is_dev)
+		TRY(directory_make(installation->roots_directory, 0700, note));
 	TRY(directory_make(installation->directory, 0700, note));
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		TRY(name_path(path, installation->directory, names[i]));
 		TRY(directory_make(path, 0700, note));
 	}
 	TRY(gateway_make_directories(installation, note));
-	TRY(directory_make(installation->roots_directory, 0700, note));
 	if (!installation->is_dev)
 		return RESULT_OK;
+	TRY(directory_make(installation->roots_directory, 0700, note));
 	TRY(name_path(path, installation->directory, "clients"));
 	return directory_make(path, 0700, note);
 }
@@ -410,7 +413,7 @@ enum result installation_create(struct installation *installation, const char *d
 {
 	TRY(settle_paths(installation, directory, note));
 	if (!directory_is_empty(installation->directory)) {
-		note_set(note, "%.200s is not empty; nothing was changed", installation->directory);
+		note_set(note, "%.180s is not empty, or no directory; nothing was changed", installation->directory);
 		return RESULT_CONFLICT;
 	}
 	return create(installation, note);
