@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,16 @@ bool daemon_read_arguments(const struct daemon_program *program, int argument_co
 	}
 	*ret_arguments = read;
 	return true;
+}
+
+enum result daemon_check_address(const char *key, const char *address, struct note *note)
+{
+	uint8_t bytes[sizeof(struct in6_addr)];
+
+	if (inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1)
+		return RESULT_OK;
+	note_set(note, "%s: must be a numeric address, as 127.0.0.1 or ::", key);
+	return RESULT_INVALID;
 }
 
 void daemon_harden(void)

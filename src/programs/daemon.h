@@ -27,6 +27,9 @@ struct daemon_arguments {
 bool daemon_read_arguments(const struct daemon_program *program, int argument_count, char **arguments,
 			   struct daemon_arguments *ret_arguments, int *ret_code);
 
+/* RESULT_INVALID unless it is a numeric address; the note names the key ("[server] listen"). */
+MUST_USE enum result daemon_check_address(const char *key, const char *address, struct note *note);
+
 /* No core dumps, no new privileges, files for this user alone, and as many descriptors as there may be. */
 void daemon_harden(void);
 

@@ -193,7 +193,10 @@ int main(int argc, char **argv)
 	if (!daemon_read_arguments(&program, argc, argv, &arguments, &code))
 		return code;
 	set_defaults(&daemon.config);
-	if (config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note) != RESULT_OK) {
+	enum result result = config_read(arguments.config_path, keys, KEY_COUNT, &daemon.config, &note);
+	if (result == RESULT_OK)
+		result = daemon_check_address("[server] operations_listen", daemon.config.operations_listen, &note);
+	if (result != RESULT_OK) {
 		fprintf(stderr, "vinveil-ingest: %s\n", note.text);
 		return EXIT_CONFIG;
 	}

@@ -184,6 +184,8 @@ static bool is_marked(const char *registry)
 
 static enum result check_config(const struct vinveild_config *config, struct note *note)
 {
+	TRY(daemon_check_address("[server] listen", config->listen, note));
+	TRY(daemon_check_address("[server] operations_listen", config->operations_listen, note));
 	TRY(devices_check_config(&config->devices, note));
 	if (is_marked(config->registry) && !config->dev) {
 		note_set(note,

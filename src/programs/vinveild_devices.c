@@ -20,10 +20,27 @@ static enum result demand(const char *value, const char *key, struct note *note)
 	return RESULT_INVALID;
 }
 
+static enum result find_broker_user(const char *name, uid_t *ret_uid, struct note *note)
+{
+	char room[4096];
+	struct passwd entry, *user = NULL;
+
+	if (getpwnam_r(name, &entry, room, sizeof room, &user) != 0 || user == NULL) {
+		note_set(note, "[gateway] broker_user: there is no user %.64s", name);
+		return RESULT_INVALID;
+	}
+	*ret_uid = user->pw_uid;
+	return RESULT_OK;
+}
+
 enum result devices_check_config(const struct devices_config *config, struct note *note)
 {
+	uid_t broker;
+
 	if (config->broker_socket[0] == '\0')
 		return RESULT_OK;
+	if (config->broker_user[0] != '\0')
+		TRY(find_broker_user(config->broker_user, &broker, note));
 	TRY(demand(config->claim_socket, "[gateway] claim_socket", note));
 	TRY(demand(config->token, "[gateway] token", note));
 	return demand(config->events_spool, "[gateway] events_spool", note);
@@ -61,16 +78,10 @@ static void log_notice(void *context, enum gateway_notice notice, const struct n
 static enum result allow_broker(const struct devices_config *config, struct gateway_mosquitto_config *gateway,
 				struct note *note)
 {
-	char room[4096];
-	struct passwd entry, *user = NULL;
-
 	if (config->broker_user[0] == '\0')
 		return RESULT_OK;
-	if (getpwnam_r(config->broker_user, &entry, room, sizeof room, &user) != 0 || user == NULL) {
-		note_set(note, "[gateway] broker_user: there is no user %s", config->broker_user);
-		return RESULT_INVALID;
-	}
-	gateway->allowed[gateway->allowed_count++] = user->pw_uid;
+	TRY(find_broker_user(config->broker_user, &gateway->allowed[gateway->allowed_count], note));
+	gateway->allowed_count++;
 	return RESULT_OK;
 }
 

@@ -184,6 +184,7 @@ static void call_up(struct gateway_mosquitto *gateway)
 	gateway->epoch = 0;
 	enum result result = read_token(gateway, &note);
 	if (result != RESULT_OK) {
+		gateway->starting_until_ms = 0; /* a broker that is ready would not help */
 		lose(gateway, GATEWAY_NOTICE_DISCONNECTED, LIST_RETRY_MS, &note);
 		return;
 	}
