@@ -39,7 +39,8 @@ void api_connection_close(struct api_connection *connection);
 
 /*
  * One request. content_type NULL: no body. EXIT_DONE when the answer's status is 2xx; otherwise the problem has
- * been told (title, detail, request ID, when to try again) and the exit code fits it. The answer is the caller's either way.
+ * been told (title, detail, request ID, when to try again) and the exit code fits it. The answer is the caller's either
+ * way.
  */
 int api_request(struct api_connection *connection, const char *method, const char *path, const char *content_type,
 		struct span body, struct api_answer *ret_answer);
