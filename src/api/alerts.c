@@ -34,9 +34,9 @@ static enum problem read_query(struct call *call, struct alert_query *ret_query)
 	if (problem == PROBLEM_NONE)
 		problem = read_kind(call, &ret_query->kind);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "cursor", 1, INT64_MAX, &ret_query->before);
+		problem = query_cursor(call, INT64_MAX, &ret_query->before);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "limit", 1, ALERTS_PAGE_MAX, &limit);
+		problem = query_number(call, "limit", ALERTS_PAGE_MAX, &limit);
 	ret_query->limit = (size_t)limit;
 	return problem;
 }

@@ -24,10 +24,10 @@ struct entries_query {
 static enum problem read_limits(struct call *call, struct entries_query *ret)
 {
 	uint64_t limit = ENTRIES_DEFAULT, cursor = UINT64_MAX;
-	enum problem problem = query_number(call, "limit", 1, ENTRIES_MAX, &limit);
+	enum problem problem = query_number(call, "limit", ENTRIES_MAX, &limit);
 
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "cursor", 1, UINT64_MAX - 1, &cursor);
+		problem = query_cursor(call, UINT64_MAX - 1, &cursor);
 	if (problem == PROBLEM_NONE)
 		problem = query_time(call, "from", &ret->query.from_ms);
 	if (problem == PROBLEM_NONE)

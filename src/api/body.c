@@ -247,15 +247,30 @@ static enum problem bad_parameter(struct call *call, const char *name, const cha
 	return call_explain(call, PROBLEM_MALFORMED, "The query parameter %s must be %s.", name, what);
 }
 
-enum problem query_number(struct call *call, const char *name, uint64_t min, uint64_t max, uint64_t *ret_value)
+enum problem query_number(struct call *call, const char *name, uint64_t max, uint64_t *ret_value)
 {
+	char what[64];
 	const char *text;
 	uint64_t value;
 	enum problem problem = query_text(call, name, &text);
 	if (problem != PROBLEM_NONE || text == NULL)
 		return problem;
-	if (text_parse_u64(span_of_text(text), max, &value) != RESULT_OK || value < min)
-		return bad_parameter(call, name, "a whole number within its bounds");
+	snprintf(what, sizeof what, "a whole number from 1 to %llu", (unsigned long long)max);
+	if (text_parse_u64(span_of_text(text), max, &value) != RESULT_OK || value < 1)
+		return bad_parameter(call, name, what);
+	*ret_value = value;
+	return PROBLEM_NONE;
+}
+
+enum problem query_cursor(struct call *call, uint64_t max, uint64_t *ret_value)
+{
+	const char *text;
+	uint64_t value;
+	enum problem problem = query_text(call, "cursor", &text);
+	if (problem != PROBLEM_NONE || text == NULL)
+		return problem;
+	if (text_parse_u64(span_of_text(text), max, &value) != RESULT_OK || value < 1)
+		return bad_parameter(call, "cursor", "the nextCursor of an earlier answer");
 	*ret_value = value;
 	return PROBLEM_NONE;
 }

@@ -37,7 +37,10 @@ enum problem body_hashed_vin(struct call *call, struct hashed_vin *ret_hash);
 enum problem query_check(struct call *call, const char *const *names, size_t count);
 /* Absent: *ret_text is NULL. In the call's arena. */
 enum problem query_text(struct call *call, const char *name, const char **ret_text);
-enum problem query_number(struct call *call, const char *name, uint64_t min, uint64_t max, uint64_t *ret_value);
+/* From 1 to max; left as it is when absent. */
+enum problem query_number(struct call *call, const char *name, uint64_t max, uint64_t *ret_value);
+/* The same of "cursor", for places that are numbers: what they are is nobody's business. */
+enum problem query_cursor(struct call *call, uint64_t max, uint64_t *ret_value);
 enum problem query_time(struct call *call, const char *name, int64_t *ret_at_ms);
 enum problem query_bool(struct call *call, const char *name, bool *ret_value);
 enum problem query_uuid(struct call *call, const char *name, bool *ret_given, struct uuid *ret_uuid);

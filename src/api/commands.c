@@ -146,7 +146,7 @@ enum problem command_list(struct call *call)
 	if (problem == PROBLEM_NONE)
 		problem = query_uuid(call, "cursor", &has_cursor, &before);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "limit", 1, COMMANDS_PAGE_MAX, &limit);
+		problem = query_number(call, "limit", COMMANDS_PAGE_MAX, &limit);
 	if (problem == PROBLEM_NONE)
 		problem = call_reference_id(call, &id);
 	if (problem == PROBLEM_NONE)

@@ -102,7 +102,7 @@ static enum problem read_query(struct call *call, struct telemetry_query *ret_qu
 	if (problem == PROBLEM_NONE)
 		problem = query_time(call, "to", &ret_query->to_ms);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "limit", 1, SIGNALS_PAGE_MAX, &limit);
+		problem = query_number(call, "limit", SIGNALS_PAGE_MAX, &limit);
 	if (problem == PROBLEM_NONE)
 		problem = query_text(call, "cursor", &ret_query->cursor);
 	if (problem == PROBLEM_NONE && name != NULL && name[0] == '\0')

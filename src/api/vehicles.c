@@ -264,9 +264,9 @@ enum problem vehicle_list(struct call *call)
 	if (problem == PROBLEM_NONE)
 		problem = read_state(call, &state);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "cursor", 1, INT64_MAX, &cursor);
+		problem = query_cursor(call, INT64_MAX, &cursor);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "limit", 1, VEHICLES_PAGE_MAX, &limit);
+		problem = query_number(call, "limit", VEHICLES_PAGE_MAX, &limit);
 	if (problem != PROBLEM_NONE)
 		return problem;
 	if (device_id != NULL && (state != 0 || cursor != 0))
@@ -301,9 +301,9 @@ enum problem vehicle_history(struct call *call)
 	enum problem problem = query_check(call, names, COUNT(names));
 
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "cursor", 1, INT64_MAX, &cursor);
+		problem = query_cursor(call, INT64_MAX, &cursor);
 	if (problem == PROBLEM_NONE)
-		problem = query_number(call, "limit", 1, HISTORY_PAGE_MAX, &limit);
+		problem = query_number(call, "limit", HISTORY_PAGE_MAX, &limit);
 	if (problem == PROBLEM_NONE)
 		problem = call_reference_id(call, &id);
 	if (problem == PROBLEM_NONE)

@@ -175,6 +175,16 @@ def test_vehicles_are_listed_page_by_page(platform, demo_vehicle, new_vin, new_d
         assert client.get(f"/v1/vehicles?{query}").status == 400, query
 
 
+def test_a_page_that_cannot_be_is_told_with_what_can(platform):
+    get = platform.client("factory").get
+    for value in ("0", "1001", "-1", "many"):
+        answer = get(f"/v1/vehicles?limit={value}")
+        assert answer.status == 400 and "limit must be a whole number from 1 to 1000." in answer.json["detail"], answer
+    for value in ("0", "somewhere"):
+        answer = get(f"/v1/vehicles?cursor={value}")
+        assert answer.status == 400 and "cursor must be the nextCursor of an earlier answer" in answer.json["detail"]
+
+
 def test_changing_a_vehicle_needs_its_version(platform, demo_vehicle):
     path = f"/v1/vehicles/{demo_vehicle[2]['referenceId']}"
     patch = lambda body, headers: platform.client("factory").request("PATCH", path, body, headers=headers)
