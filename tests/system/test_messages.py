@@ -29,6 +29,7 @@ def alarming(log):
             and not (line.startswith("{") and json.loads(line)["level"] == "info")]
 
 
+@pytest.mark.plain  # a sanitizer takes from keyd what it then warns of
 def test_a_start_that_is_well_alarms_nobody(own_platform):
     begin = time.monotonic()
     platform = own_platform()
@@ -157,3 +158,10 @@ def test_a_platform_that_is_not_there_is_asked_for(platform, tmp_path):
 def test_one_is_not_many(platform, tmp_path):
     done = vinveil(platform, "simulate", "--vehicles", 1, "--seconds", 1, "--credentials", tmp_path)
     assert "provisioning 1 vehicle through" in done.stderr and "1 vehicle is connected" in done.stderr
+
+
+def test_a_file_that_is_no_key_is_not_a_matter_of_time(tmp_path):
+    for text, told in (("x" * 2000, "is no audit log's public key"), ("junk", "key")):
+        (tmp_path / "key").write_text(text)
+        done = run("vinveil", "audit", "verify", "--log", tmp_path, "--key", tmp_path / "key", expect=1)
+        assert told in done.stderr and str(tmp_path / "key") in done.stderr, done

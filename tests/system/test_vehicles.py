@@ -714,6 +714,10 @@ def test_simulate_fails_and_says_so_when_nobody_can_connect(platform, tmp_path):
     for options in (("--ca", platform.directory / "ca" / "device-root.pem"), ("--endpoint", "127.0.0.1:9")):
         done = drive(*options)
         assert done.returncode == 1 and "nobody could connect" in done.stderr, (options, done)
+    assert "(127.0.0.1:9: Connection refused)" in done.stderr, done
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = drive("--endpoint", f"127.0.0.1:{silent.getsockname()[1]}")
+    assert done.returncode == 1 and "takes the connection, and does not answer" in done.stderr, done
     done = drive("--ca", tmp_path / "none.pem")
     assert done.returncode == 1 and "none.pem: No such file" in done.stderr, done
 

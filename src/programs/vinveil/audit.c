@@ -76,7 +76,12 @@ struct log_place {
 static enum result read_key(const char *path, struct verifier_key *ret_key, struct note *note)
 {
 	BUF_CLEANUP struct buf text = {.size_max = 1024};
-	TRY(file_read(path, &text, note));
+	enum result result = file_read(path, &text, note);
+	if (result == RESULT_EXHAUSTED) { /* later it would be no smaller */
+		note_set(note, "%.180s is no audit log's public key: it is too large", path);
+		result = RESULT_INVALID;
+	}
+	TRY(result);
 	while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
 		text.size--;
 	return verifier_key_parse(buf_span(&text), ret_key, note);

@@ -229,8 +229,10 @@ static void tell_settled(const struct fleet_counts *counts)
 	else
 		say("%zu %s connected", counts->connected, noun);
 	if (counts->connections == 0)
-		say_error("nobody could connect: is the broker there, its certificate of --ca's root, and no vehicle "
-			  "revoked or suspended? The broker's log says whom it refuses, and why");
+		say_error("nobody could connect%s%s%s: is the broker there, its certificate of --ca's root, and no "
+			  "vehicle revoked or suspended? The broker's log says whom it refuses, and why",
+			  counts->failure[0] != '\0' ? " (" : "", counts->failure,
+			  counts->failure[0] != '\0' ? ")" : "");
 }
 
 static double rate_of(double count, double seconds)

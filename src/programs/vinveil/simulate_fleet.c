@@ -14,6 +14,7 @@
 #define OBEY_US		   150000
 #define BACK_OFF_MIN_US	   500000
 #define BACK_OFF_MAX_US	   30000000
+#define TRY_MAX_US	   15000000 /* who has not answered by then is not waited for, but stays welcome */
 #define FAILURES_SETTLED   3 /* a broker that is not there yet is waited for; after so many it is given up for now */
 #define ANSWERS_MAX	   8 /* commands that one vehicle works on at once, or remembers */
 #define NAME_SIZE	   65
@@ -40,7 +41,7 @@ struct car {
 	bool is_trying;
 	bool is_settled; /* was connected or refused once */
 	unsigned failures;
-	uint64_t connect_us;  /* when to try next, while it is not trying */
+	uint64_t connect_us;  /* when to try next, or when it was tried */
 	uint64_t publish_us;  /* when to publish next */
 	uint64_t advanced_us; /* how far it has driven */
 	uint64_t random;
@@ -235,12 +236,20 @@ static void send_answers(struct car *car, uint64_t at_us)
 	}
 }
 
+static void tell_failure(struct car *car, const char *text)
+{
+	struct fleet_counts *counts = car->fleet->counts;
+	snprintf(counts->failure, sizeof counts->failure, "%.127s", text);
+}
+
 static void try_connect(struct car *car)
 {
 	struct note note = {0};
 	car->is_trying = true;
+	car->connect_us = now_us();
 	if (mqtt_client_connect(&car->client, &note) == RESULT_OK)
 		return;
+	tell_failure(car, note.text);
 	if (car->failures >= FAILURES_SETTLED)
 		settle(car);
 	schedule_connect(car);
@@ -265,6 +274,9 @@ static void scan(struct fleet *fleet, uint64_t at_us)
 		} else if (!car->is_trying && car->connect_us <= at_us && fleet->next_connect_us <= at_us) {
 			fleet->next_connect_us += (uint64_t)(1e6 / options->connects_per_second);
 			try_connect(car);
+		} else if (car->is_trying && !car->is_settled && car->connect_us + TRY_MAX_US < at_us) {
+			tell_failure(car, "the broker takes the connection, and does not answer");
+			settle(car);
 		}
 	}
 }

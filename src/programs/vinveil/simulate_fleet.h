@@ -25,6 +25,7 @@ struct fleet_counts {
 	size_t connected;
 	uint64_t published, acknowledged, refused; /* refused: acknowledged with an error */
 	uint64_t connections, disconnections, refusals;
+	char failure[128];		      /* why a connection could not be made, the last time; "" when all could */
 	uint64_t commands, commands_rejected; /* rejected: what the platform said to our answers */
 	double seconds;			      /* since all vehicles had been tried once */
 	uint64_t measured;		      /* acknowledged in them */

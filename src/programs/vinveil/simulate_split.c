@@ -92,6 +92,8 @@ static void add_counts(struct fleet_counts *sum, const struct fleet_counts *part
 	sum->connections += part->connections;
 	sum->disconnections += part->disconnections;
 	sum->refusals += part->refusals;
+	if (part->failure[0] != '\0')
+		memcpy(sum->failure, part->failure, sizeof sum->failure);
 	sum->commands += part->commands;
 	sum->commands_rejected += part->commands_rejected;
 	sum->measured += part->measured;
