@@ -81,10 +81,11 @@ def switch(library, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system with room for an installation: its spools' segments are written ahead, 16 MiB each for telemetry."""
+    """A file system with room for an installation: its spools' segments are written ahead, 16 MiB each for telemetry and 8
+    for orders; and for a start beside the segments of the run before, which their readers free a moment later."""
     path = tmp_path / "disk"
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "vinveil-test", path], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=0755", "vinveil-test", path], check=True)
     yield path
     subprocess.run(["umount", "-l", path], check=True)
 

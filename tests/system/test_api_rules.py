@@ -1161,17 +1161,8 @@ def test_pipelined_requests_are_answered_in_order(platform):
     with wire.connect(platform, "crm") as connection:
         connection.sendall(b"".join(wire.head("GET", "/v1/vehicles?limit=1" if n % 2 else "/openapi.json",
                                               {"Request-Id": request_id}) for n, request_id in enumerate(ids)))
-        stream = connection.makefile("rb")
-        seen = []
-        for _ in ids:
-            headers = {}
-            assert stream.readline().startswith(b"HTTP/1.1 200")
-            while (line := stream.readline().strip()):
-                name, value = line.decode().split(": ", 1)
-                headers[name.lower()] = value
-            stream.read(int(headers["content-length"]))
-            seen.append(headers["request-id"])
-    assert seen == ids
+        answers = wire.read_answers(connection, len(ids))
+    assert [(answer.status, answer.headers["request-id"]) for answer in answers] == [(200, request_id) for request_id in ids]
 
 
 def test_a_request_cut_off_at_any_byte_changes_nothing(fleet, platform):

@@ -34,6 +34,18 @@ def read_answer(connection, method="GET"):
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
 
 
+def read_answers(connection, count):
+    """Those to pipelined requests, each with a Content-Length."""
+    stream, answers = connection.makefile("rb"), []
+    for _ in range(count):
+        status, headers = int(stream.readline().split()[1]), {}
+        while (line := stream.readline().strip()):
+            name, value = line.decode().split(": ", 1)
+            headers[name.lower()] = value
+        answers.append(Answer(status, headers, stream.read(int(headers["content-length"]))))
+    return answers
+
+
 def cut_off(connection):
     """Ends it in the middle of a request, and waits until the server has. Nothing is left unread on this side: the kernel
     would then reset the connection, and what was sent might never be read."""

@@ -1,6 +1,7 @@
 #include "tests/contract/gateway/client.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,27 @@ static int dial(int port)
 	return descriptor;
 }
 
+/* A process that was stopped and goes on finds its calls interrupted. */
+static int read_on(struct wire *wire, void *bytes, size_t size)
+{
+	int count;
+	do {
+		errno = 0;
+		count = SSL_read(wire->ssl, bytes, (int)size);
+	} while (count <= 0 && errno == EINTR);
+	return count;
+}
+
+static bool shake_hands(struct wire *wire)
+{
+	int result;
+	do {
+		errno = 0;
+		result = SSL_connect(wire->ssl);
+	} while (result != 1 && errno == EINTR);
+	return result == 1;
+}
+
 /* The server's answer to the upgrade, and nothing behind it. */
 static bool upgrade(struct wire *wire)
 {
@@ -41,7 +63,7 @@ static bool upgrade(struct wire *wire)
 	if (SSL_write(wire->ssl, request, sizeof(request) - 1) <= 0)
 		return false;
 	do {
-		int count = SSL_read(wire->ssl, answer + size, 1);
+		int count = read_on(wire, answer + size, 1);
 		if (count <= 0 || ++size == sizeof(answer))
 			return false;
 	} while (size < 4 || memcmp(answer + size - 4, "\r\n\r\n", 4) != 0);
@@ -62,7 +84,7 @@ struct wire *wire_open(struct fixture *fixture, const struct credential *credent
 	wire->ssl = SSL_new(wire->context);
 	wire->descriptor = dial(is_web ? fixture->web_port : fixture->port);
 	SSL_set_fd(wire->ssl, wire->descriptor);
-	if (SSL_connect(wire->ssl) == 1 && (!is_web || upgrade(wire)))
+	if (shake_hands(wire) && (!is_web || upgrade(wire)))
 		return wire;
 	wire_close(wire);
 	return NULL;
@@ -81,7 +103,7 @@ void wire_close(struct wire *wire)
 /* 0 or less: the connection has ended. That nothing comes is not its end, and fails. */
 static int read_some(struct wire *wire, void *bytes, size_t size)
 {
-	int count = SSL_read(wire->ssl, bytes, (int)size);
+	int count = read_on(wire, bytes, size);
 	if (count <= 0 && SSL_get_error(wire->ssl, count) == SSL_ERROR_WANT_READ)
 		fail_msg("nothing came within %d ms", WAIT_LIMIT_MS);
 	return count;

@@ -54,10 +54,13 @@ void client_send(struct client *client, struct span bytes)
 {
 	while (bytes.size > 0) {
 		ssize_t size;
-		if (client->ssl != NULL)
-			size = SSL_write(client->ssl, bytes.data, bytes.size < 16384 ? (int)bytes.size : 16384);
-		else
-			size = send(client->descriptor, bytes.data, bytes.size, MSG_NOSIGNAL);
+		do { /* a process that was stopped and goes on finds its calls interrupted */
+			errno = 0;
+			if (client->ssl != NULL)
+				size = SSL_write(client->ssl, bytes.data, bytes.size < 16384 ? (int)bytes.size : 16384);
+			else
+				size = send(client->descriptor, bytes.data, bytes.size, MSG_NOSIGNAL);
+		} while (size < 0 && errno == EINTR);
 		assert_true(size > 0);
 		bytes = span_of(bytes.data + size, bytes.size - (size_t)size);
 	}
@@ -73,13 +76,13 @@ static ssize_t receive_some(struct client *client)
 {
 	uint8_t bytes[65536];
 	ssize_t size;
-	if (client->ssl != NULL) {
-		size = SSL_read(client->ssl, bytes, sizeof(bytes));
-		if (size <= 0)
-			return SSL_get_error(client->ssl, (int)size) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
-	} else {
-		size = recv(client->descriptor, bytes, sizeof(bytes), 0);
-	}
+	errno = 0;
+	do
+		size = client->ssl != NULL ? SSL_read(client->ssl, bytes, sizeof(bytes))
+					   : recv(client->descriptor, bytes, sizeof(bytes), 0);
+	while (size < 0 && errno == EINTR);
+	if (client->ssl != NULL && size <= 0)
+		return SSL_get_error(client->ssl, (int)size) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
 	if (size > 0)
 		assert_int_equal(buf_append(&client->input, span_of(bytes, (size_t)size)), RESULT_OK);
 	return size;
