@@ -1,4 +1,5 @@
 #include "tests/contract/gateway/fixture.h"
+#include "tests/free_port.h"
 
 #include "base/file.h"
 #include "base/text.h"
@@ -246,17 +247,6 @@ static void path_of(const struct fixture *fixture, const char *name, char ret_pa
 	assert_int_equal(path_join(fixture->directory, name, ret_path), RESULT_OK);
 }
 
-static int free_port(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(descriptor, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(getsockname(descriptor, (struct sockaddr *)&address, &size), 0);
-	close(descriptor);
-	return ntohs(address.sin_port);
-}
-
 void make_specimen(struct fixture *fixture, const struct authority *authority, const struct specimen *specimen,
 		   struct credential *ret_credential)
 {
@@ -375,8 +365,9 @@ void broker_start(struct fixture *fixture)
 		execl(BROKER, BROKER, "-c", config, (char *)NULL);
 		_exit(127);
 	}
-	AWAIT(answers(fixture->port) || waitpid(fixture->broker, NULL, WNOHANG) == fixture->broker);
-	if (!answers(fixture->port))
+	bool has_ended = false;
+	AWAIT((has_ended = waitpid(fixture->broker, NULL, WNOHANG) == fixture->broker) || answers(fixture->port));
+	if (has_ended)
 		fail_msg("the broker does not start: see %s", log);
 }
 

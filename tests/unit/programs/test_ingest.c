@@ -2,6 +2,7 @@
  * vinveil-ingest, from spool to store: in this process, with a store in front of the real one that can fail; and as a
  * process that is killed again and again.
  */
+#include "tests/free_port.h"
 #include "tests/unit/cmocka_all.h"
 
 #include "adapters/telemetry/control.h"
@@ -412,24 +413,6 @@ static pid_t start_process(const struct fixture *fixture)
 		_exit(127);
 	}
 	return pid;
-}
-
-/* Nobody listens on it now, and the kernel gives it to no client. */
-static int free_port(void)
-{
-	for (int i = 0; i < 20000; i++) {
-		const int port = 10240 + (getpid() + i) % 20000;
-		const struct sockaddr_in address = {
-			.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-		int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		bool is_free = bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0;
-
-		close(descriptor);
-		if (is_free)
-			return port;
-	}
-	fail_msg("no free port");
-	return 0;
 }
 
 static void write_config(const struct fixture *fixture)
