@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -315,6 +316,18 @@ static void test_large_answer_to_a_slow_reader(void **state)
 	client_close(&client);
 }
 
+/* To a client with small segments and a small window the kernel takes little on its own account. */
+static struct client connect_narrow(uint16_t port)
+{
+	struct client client = {.descriptor = socket(AF_INET, SOCK_STREAM, 0), .input.size_max = (size_t)16 << 20};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int room = 65536, segment = 1400;
+	setsockopt(client.descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	setsockopt(client.descriptor, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+	assert_int_equal(connect(client.descriptor, (struct sockaddr *)&to, sizeof(to)), 0);
+	return client;
+}
+
 /* Clients that do not read what they asked for must not fill the memory. */
 static void test_unread_answers_are_bounded(void **state)
 {
@@ -325,9 +338,7 @@ static void test_unread_answers_are_bounded(void **state)
 	app.config.unread_max = (size_t)9 << 20;
 	app_start(&app, NULL);
 	for (size_t i = 0; i < 3; i++) {
-		clients[i] = client_connect("127.0.0.1", app_port(&app));
-		int room = 65536;
-		setsockopt(clients[i].descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+		clients[i] = connect_narrow(app_port(&app));
 		client_send_text(&clients[i], "GET /large HTTP/1.1\r\n" H "\r\n");
 		app_wait(&app, &app.heads, i + 1);
 	}
