@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#define CERTIFICATES_MAX 1000
 /* Versions that one entry may bring a row forward by: entries between were of changes that are not replayed. */
 #define VERSIONS_MAX 64
 #define WRITES_MAX   256
@@ -36,8 +35,6 @@ struct replay {
 struct replayed_vehicle {
 	struct vehicle vehicle;
 	const char *device_before;
-	struct certificate_record *certificates;
-	size_t certificate_count;
 	struct registry_write writes[WRITES_MAX];
 	size_t write_count;
 	uint64_t revoked, entered;
@@ -210,12 +207,18 @@ static enum result replay_row(struct replay *replay, struct replayed_vehicle *re
 
 /* ---- its certificates ------------------------------------------------------------------------------- */
 
-static struct certificate_record *find_certificate(struct replayed_vehicle *replayed, const struct serial *serial)
+/* RESULT_ABSENT: the backup does not know it as this vehicle's. */
+static enum result find_certificate(struct replay *replay, const struct replayed_vehicle *replayed,
+				    const struct serial *serial, struct certificate_record **ret_record)
 {
-	for (size_t i = 0; i < replayed->certificate_count; i++)
-		if (memcmp(replayed->certificates[i].serial.bytes, serial->bytes, SERIAL_SIZE) == 0)
-			return &replayed->certificates[i];
-	return NULL;
+	struct registry *registry = replay->platform->registry;
+	struct certificate_record *record = arena_alloc(&replay->arena, sizeof(*record));
+
+	if (record == NULL)
+		return RESULT_MEMORY;
+	TRY(registry->ops->find_certificate(registry, serial, record, replay->note));
+	*ret_record = record;
+	return uuid_equal(&record->reference_id, &replayed->vehicle.reference_id) ? RESULT_OK : RESULT_ABSENT;
 }
 
 static enum result add_revoked_history(struct replay *replay, struct replayed_vehicle *replayed,
@@ -287,7 +290,9 @@ static enum result replay_issued(struct replay *replay, struct replayed_vehicle 
 	if (text[0] == '\0')
 		return RESULT_OK;
 	TRY(hex_parse(span_of_text(text), true, serial.bytes, SERIAL_SIZE));
-	return find_certificate(replayed, &serial) != NULL ? RESULT_OK : enter_unknown(replay, replayed, &serial);
+	struct certificate_record *record;
+	enum result result = find_certificate(replay, replayed, &serial, &record);
+	return result == RESULT_ABSENT ? enter_unknown(replay, replayed, &serial) : result;
 }
 
 static enum result replay_revoked(struct replay *replay, struct replayed_vehicle *replayed)
@@ -301,8 +306,13 @@ static enum result replay_revoked(struct replay *replay, struct replayed_vehicle
 		if (text == NULL)
 			return RESULT_INVALID;
 		TRY(hex_parse(span_of_text(text), true, serial.bytes, SERIAL_SIZE));
-		const struct certificate_record *record = find_certificate(replayed, &serial);
-		TRY(record != NULL ? revoke_known(replay, replayed, record) : enter_unknown(replay, replayed, &serial));
+		struct certificate_record *record;
+		enum result result = find_certificate(replay, replayed, &serial, &record);
+		if (result == RESULT_OK)
+			result = revoke_known(replay, replayed, record);
+		else if (result == RESULT_ABSENT)
+			result = enter_unknown(replay, replayed, &serial);
+		TRY(result);
 	}
 	return RESULT_OK;
 }
@@ -372,11 +382,6 @@ static enum result draft(struct replay *replay, struct replayed_vehicle *replaye
 
 static enum result apply_to(struct replay *replay, struct replayed_vehicle *replayed)
 {
-	struct registry *registry = replay->platform->registry;
-
-	TRY(registry->ops->get_certificates(registry, &replay->tenant, &replay->reference_id, CERTIFICATES_MAX,
-					    &replay->arena, &replayed->certificates, &replayed->certificate_count,
-					    replay->note));
 	TRY(draft(replay, replayed));
 	if (replayed->write_count == 0)
 		return RESULT_OK;

@@ -19,9 +19,9 @@ static int64_t fake_now(struct clock *clock)
 	return ((struct fake_clock *)clock)->now_ms;
 }
 
-void commit_alone(struct fixture *fixture, struct registry_write write)
+void commit_together(struct fixture *fixture, const struct registry_write *writes, size_t count)
 {
-	struct change_set change = {.writes = &write, .count = 1};
+	struct change_set change = {.writes = writes, .count = count};
 	enum registry_conflict conflict;
 	struct note note = {0};
 	enum result result =
@@ -30,6 +30,11 @@ void commit_alone(struct fixture *fixture, struct registry_write write)
 	if (result != RESULT_OK)
 		print_error("commit: %s (%d) %s\n", result_name(result), (int)conflict, note.text);
 	assert_ok(result);
+}
+
+void commit_alone(struct fixture *fixture, struct registry_write write)
+{
+	commit_together(fixture, &write, 1);
 }
 
 static struct tenant add_tenant(struct fixture *fixture, const char *id)

@@ -60,6 +60,7 @@ void session_close(struct session *session);
 
 /* One write without a leaf. */
 void commit_alone(struct fixture *fixture, struct registry_write write);
+void commit_together(struct fixture *fixture, const struct registry_write *writes, size_t count);
 struct vin vin_of(const char *text);
 struct hashed_vin hash_of(const char *text);
 /* A client of demo, registered. */

@@ -126,6 +126,39 @@ static void test_device_change(void **state)
 	assert_int_equal(vehicle_now(fixture, &id).version, version);
 }
 
+/* However many were issued after the one that is revoked. */
+static void test_device_change_of_a_vehicle_with_many_certificates(void **state)
+{
+	enum { MANY = 1024 };
+	static struct certificate_record records[MANY];
+	static struct registry_write writes[MANY];
+	struct fixture *fixture = *state;
+	struct uuid id = provisioned_vehicle(fixture, VIN_A, "tcu-1");
+	struct vehicle vehicle = vehicle_now(fixture, &id);
+	struct findings findings;
+
+	for (size_t i = 0; i < MANY; i++) {
+		records[i] = (struct certificate_record){.serial = {{0x42, (uint8_t)(i >> 8), (uint8_t)i}},
+							 .reference_id = id,
+							 .tenant = vehicle.tenant,
+							 .not_before_ms = fixture->clock.now_ms,
+							 .not_after_ms = fixture->clock.now_ms + 1000,
+							 .is_revoked = true,
+							 .revoked_at_ms = fixture->clock.now_ms,
+							 .reason = REVOCATION_SUPERSEDED};
+		memcpy(records[i].device_id, vehicle.device_id, sizeof(records[i].device_id));
+		memcpy(records[i].spki_sha256, records[i].serial.bytes, SERIAL_SIZE);
+		writes[i] = (struct registry_write){.kind = REGISTRY_INSERT_CERTIFICATE, .certificate = &records[i]};
+	}
+	commit_together(fixture, writes, MANY);
+	struct backup backup = back_up(fixture);
+	change_tcu(fixture, &id, "tcu-1", "tcu-2");
+	struct restoration_report report = restore(fixture, &backup, &findings);
+	assert_int_equal(report.revoked, 1);
+	assert_int_equal(report.entered, 0);
+	assert_int_equal(live_certificates(fixture, &id), 0);
+}
+
 static void test_device_removed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -476,6 +509,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(test_nothing_happened),
 		TEST(test_device_change),
+		TEST(test_device_change_of_a_vehicle_with_many_certificates),
 		TEST(test_device_removed),
 		TEST(test_states),
 		TEST(test_nothing_brings_a_decommissioned_vehicle_back),
