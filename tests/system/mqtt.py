@@ -247,6 +247,22 @@ class Deaf(Publisher):
     def subscription(cls, topic, qos=1):
         return cls.packet(0x82, bytes([0, 1, 0]) + cls.text(topic) + bytes([qos]))
 
+    @classmethod
+    def unsubscription(cls, topic):
+        return cls.packet(0xa2, bytes([0, 1, 0]) + cls.text(topic))
+
+    def is_cut_off(self):
+        """Reads on until there is nothing more to come; False when there might be."""
+        self.connection.settimeout(30)
+        try:
+            while self.connection.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def subscribe(self, topic, qos=1):
         self.connection.sendall(self.subscription(topic, qos))
         if self.connection.recv(100)[-1] != qos:

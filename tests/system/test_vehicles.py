@@ -1,4 +1,5 @@
 """Vehicles that connect: admission, telemetry, commands, and the cut. Each against the whole platform and a real client."""
+import contextlib
 import datetime
 import itertools
 import json
@@ -296,6 +297,19 @@ def test_a_flood_of_bytes_is_one_too(platform, new_vehicle):
     assert flood(one, batch, at_once=30).wait_closed() is not None, "the flood was not limited"
     calm.send_signals({"Vehicle.Speed": 7}, NOW_MS)
     eventually("the other's is stored", lambda: latest(platform, other).get("Vehicle.Speed") == 7)
+
+
+@pytest.mark.parametrize("packet", [Deaf.subscription, Deaf.unsubscription])
+def test_a_flood_of_subscriptions_and_of_their_ends_is_one_too(new_vehicle, packet):
+    vehicle = new_vehicle()
+    deaf = Deaf(vehicle)
+    deaf.connect()
+    flood = 1000 * packet(f"vehicles/{vehicle.id}/room")
+    with contextlib.suppress(OSError):  # it may be over before all is sent
+        for _ in range(20):
+            deaf.connection.sendall(flood)
+    assert deaf.is_cut_off(), "the flood was not limited"
+    deaf.close()
 
 
 def resident_mib(pid):

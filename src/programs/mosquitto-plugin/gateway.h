@@ -98,7 +98,7 @@ struct publication {
 
 enum verdict gateway_judge_publish(struct gateway *gateway, const struct publication *publication);
 enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client, const char *filter);
-void gateway_unsubscribe(struct gateway *gateway, const void *client, const char *filter);
+enum verdict gateway_judge_unsubscribe(struct gateway *gateway, const void *client, const char *filter);
 bool gateway_may_read(const struct gateway *gateway, const void *client, const char *topic);
 /* One that was allowed. *ret_is_consumed: the payload is secret, has been copied, and must not live on in the broker.
  */

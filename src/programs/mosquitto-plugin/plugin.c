@@ -164,8 +164,7 @@ static int on_acl_check(int kind, void *event_data, void *context)
 	case MOSQ_ACL_SUBSCRIBE:
 		return outcome(gateway_judge_subscribe(gateway, event->client, event->topic));
 	case MOSQ_ACL_UNSUBSCRIBE:
-		gateway_unsubscribe(gateway, event->client, event->topic);
-		return MOSQ_ERR_SUCCESS;
+		return outcome(gateway_judge_unsubscribe(gateway, event->client, event->topic));
 	case MOSQ_ACL_READ:
 		return gateway_may_read(gateway, event->client, event->topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 	default:

@@ -179,14 +179,20 @@ enum verdict gateway_judge_subscribe(struct gateway *gateway, const void *client
 	return takes_commands ? become_ready(gateway, session) : VERDICT_ALLOW;
 }
 
-void gateway_unsubscribe(struct gateway *gateway, const void *client, const char *filter)
+/* Never refused, but for its pace: the broker has as much to do for one as for a small message. */
+enum verdict gateway_judge_unsubscribe(struct gateway *gateway, const void *client, const char *filter)
 {
 	struct session *session = find_active(gateway, client);
-	if (!session || session->identity.kind != IDENTITY_VEHICLE ||
+	if (!session)
+		return VERDICT_ALLOW;
+	if (is_too_fast(gateway, session, strlen(filter)))
+		return VERDICT_CUT;
+	if (session->identity.kind != IDENTITY_VEHICLE ||
 	    !filter_takes_commands(&session->identity.reference_id, filter))
-		return;
+		return VERDICT_ALLOW;
 	session->is_ready = false;
 	key_set_remove(&gateway->commanded, session->identity.reference_id.bytes);
+	return VERDICT_ALLOW;
 }
 
 /* Through a subscription comes what a vehicle has published itself, and its commands. */

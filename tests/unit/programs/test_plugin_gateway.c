@@ -444,7 +444,7 @@ static void commands_go_to_who_is_ready(void **state)
 	deliver(1, true);
 	assert_int_equal(broker.publications, 2);
 	assert_string_equal(broker.addressee, "who has subscribed");
-	gateway_unsubscribe(&gateway, &clients[1], filter);
+	assert_int_equal(gateway_judge_unsubscribe(&gateway, &clients[1], filter), VERDICT_ALLOW);
 	deliver(1, true);
 	assert_int_equal(broker.publications, 2);
 	/* It had unsubscribed: coming back makes it no readier. */
