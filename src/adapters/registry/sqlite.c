@@ -533,6 +533,7 @@ static enum result open_parts(struct sqlite_registry *self, const struct registr
 	db_options.must_exist = true;
 	self->reader_options = db_options;
 	self->reader_options.cache_kib = or_default(options->reader_cache_kib, 4096);
+	self->reader_options.only_reads = true;
 	self->reader_options.mmap_bytes = options->mmap_bytes == 0  ? INT64_C(2147418112)
 					  : options->mmap_bytes < 0 ? 0
 								    : options->mmap_bytes;

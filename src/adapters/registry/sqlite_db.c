@@ -79,11 +79,11 @@ static enum result set_pragmas(struct sqlite_db *db, const struct sqlite_db_opti
 		 "PRAGMA secure_delete=%s;"
 		 "PRAGMA temp_store=%s;"
 		 "PRAGMA trusted_schema=OFF;"
-		 "PRAGMA cell_size_check=ON;"
+		 "PRAGMA cell_size_check=%s;"
 		 "PRAGMA cache_size=-%u;"
 		 "PRAGMA mmap_size=%lld;",
-		 options->is_bulk ? "OFF" : "ON", options->is_bulk ? "FILE" : "MEMORY", options->cache_kib,
-		 (long long)options->mmap_bytes);
+		 options->is_bulk ? "OFF" : "ON", options->is_bulk ? "FILE" : "MEMORY",
+		 options->only_reads ? "OFF" : "ON", options->cache_kib, (long long)options->mmap_bytes);
 	return sqlite_db_execute(db, text, note);
 }
 

@@ -37,7 +37,8 @@ struct sqlite_db_options {
 	int64_t mmap_bytes;
 	uint32_t busy_timeout_ms;
 	bool must_exist;
-	bool is_bulk; /* an import: sorts on disk, leaves what it deletes */
+	bool is_bulk;	 /* an import: sorts on disk, leaves what it deletes */
+	bool only_reads; /* pages are not checked cell by cell: a damaged one cannot spread */
 };
 
 #define DB_CLEANUP __attribute__((cleanup(sqlite_db_close)))
