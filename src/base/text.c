@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include <arpa/inet.h>
+
 #define DAY_MS	 86400000
 #define TIME_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
@@ -328,6 +330,13 @@ bool text_is_printable(struct span text, bool spaces_allowed)
 			return false;
 	}
 	return true;
+}
+
+bool text_is_address(const char *text)
+{
+	uint8_t bytes[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
 }
 
 const char *text_plural(uint64_t count, const char *one, const char *many)

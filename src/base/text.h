@@ -56,6 +56,9 @@ bool text_is_printable(struct span text, bool spaces_allowed);
  */
 void text_withhold(char *text);
 
+/* An IPv4 or IPv6 address in figures, as 127.0.0.1 or ::1. */
+bool text_is_address(const char *text);
+
 /* What stands behind a count: `one` behind 1, else `many`. */
 const char *text_plural(uint64_t count, const char *one, const char *many);
 

@@ -1,8 +1,8 @@
 #include "programs/daemon.h"
 
 #include "base/log.h"
+#include "base/text.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,9 +66,7 @@ bool daemon_read_arguments(const struct daemon_program *program, int argument_co
 
 enum result daemon_check_address(const char *key, const char *address, struct note *note)
 {
-	uint8_t bytes[sizeof(struct in6_addr)];
-
-	if (inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1)
+	if (text_is_address(address))
 		return RESULT_OK;
 	note_set(note, "%s: must be a numeric address, as 127.0.0.1 or ::", key);
 	return RESULT_INVALID;

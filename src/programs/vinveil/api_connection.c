@@ -25,14 +25,13 @@ static enum result copy_member(const json_t *object, const char *name, char *ret
 	return RESULT_OK;
 }
 
-static void note_clients(const json_t *clients, const char *name, struct note *note)
+static void note_clients(json_t *clients, const char *name, struct note *note)
 {
 	BUF_CLEANUP struct buf names = {.size_max = 200};
-	const char *known;
-	json_t *client;
-	json_object_foreach((json_t *)clients, known,
-			    client) if (buf_append_format(&names, "%s%s", names.size > 0 ? ", " : "", known) !=
-					RESULT_OK) break;
+	enum result result = RESULT_OK;
+	for (void *at = json_object_iter(clients); at != NULL && result == RESULT_OK;
+	     at = json_object_iter_next(clients, at))
+		result = buf_append_format(&names, "%s%s", names.size > 0 ? ", " : "", json_object_iter_key(at));
 	note_set(note, "there is no client '%.64s' in this installation, but %.*s", name, (int)names.size,
 		 (const char *)names.data);
 }
@@ -49,7 +48,7 @@ static enum result read_dev(const char *directory, const char *name, struct api_
 		note_set(note, "%.180s is not there: is `vinveil dev` running?", path);
 	TRY(result);
 	TRY(json_read(buf_span(&content), &json, note));
-	const json_t *clients = json_object_get(json, "clients");
+	json_t *clients = json_object_get(json, "clients");
 	const json_t *client = json_object_get(clients, name);
 	if (client == NULL) {
 		note_clients(clients, name, note);

@@ -3,9 +3,9 @@
 #include "programs/vinveil/commands.h"
 #include "programs/vinveil/installation.h"
 
+#include "base/text.h"
 #include "crypto/certificate.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,12 +98,6 @@ static bool check_ports(const struct installation *installation)
 	return true;
 }
 
-static bool is_numeric(const char *address)
-{
-	uint8_t bytes[sizeof(struct in6_addr)];
-	return inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1;
-}
-
 /* The ports, and the addresses behind which they are. */
 static int take_ports(const struct invocation *invocation, struct installation *installation)
 {
@@ -122,7 +116,7 @@ static int take_ports(const struct invocation *invocation, struct installation *
 	installation->websockets_port = (uint16_t)websockets_port;
 	installation->gateway_endpoint = installation->server_names[0];
 	listen = listen != NULL ? listen : "0.0.0.0";
-	if (!is_numeric(listen)) {
+	if (!text_is_address(listen)) {
 		say_error("--listen takes a numeric address: 0.0.0.0, :: or one of this machine's");
 		return EXIT_USAGE;
 	}

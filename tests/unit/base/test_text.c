@@ -306,12 +306,24 @@ static void one_is_not_many(void **state)
 	assert_string_equal(text_plural(2, "entry", "entries"), "entries");
 }
 
+static void addresses_are_in_figures(void **state)
+{
+	(void)state;
+	assert_true(text_is_address("127.0.0.1"));
+	assert_true(text_is_address("::"));
+	assert_false(text_is_address("localhost"));
+	assert_false(text_is_address("127.0.0.256"));
+	assert_false(text_is_address("127.1"));
+	assert_false(text_is_address(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(eight_at_once_agree_with_one),
 		cmocka_unit_test(hex_goes_both_ways),
 		cmocka_unit_test(hex_refuses),
+		cmocka_unit_test(addresses_are_in_figures),
 		cmocka_unit_test(base64_goes_both_ways),
 		cmocka_unit_test(base64_refuses),
 		cmocka_unit_test(times_format_as_the_c_library_says),
